@@ -1,0 +1,1 @@
+//! bollard over an SSH channel.

@@ -1,0 +1,18 @@
+//! cephdock turns plain Docker hosts into a Ceph cluster, from one inventory, over SSH.
+//!
+//! ```text
+//! inventory.yaml -> Inventory ─┐
+//! nodes ─ observe ─> Facts ────┼─> plan() ─> Plan ─ apply(stage) ─> Events ─> report
+//! mint / adopt ───> Identity ──┘   (pure)         │
+//!        ^                                        │
+//!        └──────────── observe again ◄────────────┘        until the plan is empty
+//! ```
+//!
+//! ARCHITECTURE.md has one line for each room and says where to add things.
+
+pub mod docker;
+pub mod event;
+pub mod inventory;
+pub mod report;
+pub mod secret;
+pub mod ssh;

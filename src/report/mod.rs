@@ -1,0 +1,1 @@
+//! Rooms 5 and 6: events and facts, made visible.
