@@ -1,0 +1,99 @@
+//! Carries out one stage: lanes side by side, the steps of a lane in order. Talks only to [`Events`].
+//!
+//! A step that fails ends its lane; the others go on to their end, and nothing is undone. The next run takes it up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::event::{Event, Events};
+use crate::host::{Fleet, Host, HostError, StepReport};
+use crate::inventory::NodeName;
+use crate::plan::{Lane, Stage};
+
+/// A step that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Where.
+    pub node: NodeName,
+    /// The step, in words.
+    pub what: String,
+    /// Why.
+    pub error: HostError,
+}
+
+/// What came of a stage.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Steps that were done.
+    pub done: usize,
+    /// Steps that failed.
+    pub failures: Vec<Failure>,
+    /// Steps that were not begun, because an earlier one of their lane failed or the user asked to stop.
+    pub left: usize,
+}
+
+/// Carries out `stage`. When `stop` turns true, steps that run are finished and no other is begun.
+pub async fn apply<H: Host>(fleet: &Fleet<H>, stage: &Stage, events: &Events, stop: &watch::Receiver<bool>) -> Outcome {
+    let begun = Instant::now();
+    let name = stage_id(stage);
+    events.send(Event::StageStarted { stage: name.clone(), title: stage.name.to_string(), steps: stage.steps() });
+    let lanes = stage.lanes.iter().map(|lane| run_lane(fleet, lane, events, stop));
+    let mut outcome = Outcome::default();
+    for lane in futures_util::future::join_all(lanes).await {
+        outcome.done += lane.done;
+        outcome.left += lane.left;
+        outcome.failures.extend(lane.failures);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    events.send(Event::StageFinished { stage: name, seconds, ok: outcome.failures.is_empty() });
+    outcome
+}
+
+fn stage_id(stage: &Stage) -> String {
+    serde_json::to_value(stage.name).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+async fn run_lane<H: Host>(fleet: &Fleet<H>, lane: &Lane, events: &Events, stop: &watch::Receiver<bool>) -> Outcome {
+    /// Steps are numbered over all runs of this process: an event's number means one step.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut outcome = Outcome::default();
+    for (index, step) in lane.steps.iter().enumerate() {
+        if *stop.borrow() {
+            outcome.left = lane.steps.len() - index;
+            break;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (node, what) = (lane.node.clone(), step.action.to_string());
+        events.send(Event::StepStarted { node: node.clone(), step: number, what: what.clone() });
+        let begun = Instant::now();
+        let report = StepReport { events: events.clone(), node: node.clone(), step: number };
+        let result = match fleet.hosts.get(&node) {
+            Some(Ok(host)) => host.perform(&step.action, &report).await,
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(HostError::new("the node is not in the fleet")),
+        };
+        match result {
+            Ok(()) => {
+                outcome.done += 1;
+                let seconds = begun.elapsed().as_secs_f64();
+                events.send(Event::StepFinished { node, step: number, what, seconds });
+            }
+            Err(error) => {
+                events.send(Event::StepFailed {
+                    node: node.clone(),
+                    step: number,
+                    what: what.clone(),
+                    error: error.what.clone(),
+                    log: error.log.clone(),
+                    hint: error.hint.clone(),
+                });
+                outcome.failures.push(Failure { node, what, error });
+                outcome.left = lane.steps.len() - index - 1;
+                break;
+            }
+        }
+    }
+    outcome
+}

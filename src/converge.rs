@@ -1,0 +1,197 @@
+//! The loop: look, plan, carry out the first stage, look again; done when the plan is empty.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::apply::{Failure, apply};
+use crate::event::{Event, Events, StageTime, Summary};
+use crate::facts::{ContainerState, Facts, Seen};
+use crate::host::{Fleet, Host};
+use crate::identity::{Adopted, Identity};
+use crate::inventory::{Inventory, NodeName};
+use crate::plan::{self, Plan, Refusal, Stage};
+
+/// A planner: [`plan::up`] and its like.
+pub type Planner = fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal>;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    /// The last plan was empty.
+    Done,
+    /// The last plan was empty, and something was left out: nodes that cannot be reached and the like.
+    Partly,
+    /// There is no plan; nothing of this round was done.
+    Refused(Refusal),
+    /// Steps failed.
+    Failed(Vec<Failure>),
+    /// The same stage was planned again right after it was carried out: something undoes it or it cannot be seen.
+    NoProgress(String),
+    /// The user asked to stop.
+    Stopped,
+}
+
+/// A run: how it ended, and what is to be said about it.
+#[derive(Debug)]
+pub struct Run {
+    /// How it ended.
+    pub end: End,
+    /// For the closing screen.
+    pub summary: Summary,
+    /// What was seen last.
+    pub facts: Facts,
+}
+
+/// The cluster's identity as the nodes hold it, or a refusal. `None`: there is none yet.
+pub fn adopt(want: &Inventory, facts: &Facts) -> Result<Option<Identity>, Refusal> {
+    let finding = |node: &NodeName, what: String, hint: &str| plan::Finding {
+        node: node.clone(),
+        what,
+        hint: hint.to_owned(),
+    };
+    match Identity::adopt(want, facts) {
+        Adopted::Found(id) => Ok(Some(id)),
+        Adopted::None => Ok(None),
+        Adopted::Unknown(nodes) => {
+            let why: BTreeMap<&NodeName, &str> = facts.unreachable().collect();
+            let find = |node: &NodeName| {
+                let why = why.get(node).copied().unwrap_or("it was not looked at");
+                finding(node, why.to_owned(), "no other mon node holds the cluster's identity, and this one may: make it reachable and run the same command again")
+            };
+            Err(Refusal { to_protect_data: false, findings: nodes.iter().map(find).collect() })
+        }
+        Adopted::Conflict(nodes) => {
+            let find = |(node, fsid): &(NodeName, uuid::Uuid)| {
+                finding(node, format!("it holds the identity of the cluster {fsid}"), "these nodes belong to different clusters: is this the right inventory?")
+            };
+            Err(Refusal { to_protect_data: true, findings: nodes.iter().map(find).collect() })
+        }
+        Adopted::Damaged(node, why) => Err(Refusal {
+            to_protect_data: true,
+            findings: vec![finding(&node, format!("{}: {why}", crate::identity::PATH), "copy the file from another mon node or a backup")],
+        }),
+    }
+}
+
+/// Runs until the plan is empty. `mint` makes a new identity; it is asked at most once, and only if no node holds one.
+pub async fn converge<H: Host>(
+    fleet: &Fleet<H>,
+    want: &Inventory,
+    planner: Planner,
+    mint: impl FnOnce() -> Identity,
+    events: &Events,
+    stop: &watch::Receiver<bool>,
+) -> Run {
+    let mut run = Loop { mint: Some(mint), minted: None, times: Vec::new(), steps: 0, begun: Instant::now() };
+    let mut before: Option<Stage> = None;
+    let mut round = 0;
+    loop {
+        round += 1;
+        events.send(Event::Observing { round });
+        let looked = Instant::now();
+        let facts = fleet.observe().await;
+        run.time("look at the nodes", looked);
+        let plan = match run.plan(want, &facts, planner) {
+            Ok(plan) => plan,
+            Err(refusal) => return run.end(End::Refused(refusal), facts, &Plan::default()),
+        };
+        events.send(Event::Planned { round, stages: plan.stages.len(), steps: plan.steps() });
+        let Some(stage) = plan.stages.first() else {
+            let held_up = plan.waiting.iter().any(|w| w.holds_up);
+            return run.end(if held_up { End::Partly } else { End::Done }, facts, &plan);
+        };
+        if *stop.borrow() {
+            return run.end(End::Stopped, facts, &plan);
+        }
+        if before.as_ref() == Some(stage) {
+            return run.end(End::NoProgress(stage.name.to_string()), facts, &plan);
+        }
+        let started = Instant::now();
+        let outcome = apply(fleet, stage, events, stop).await;
+        run.time(&stage.name.to_string(), started);
+        run.steps += outcome.done;
+        if !outcome.failures.is_empty() {
+            let mut failures = outcome.failures;
+            add_logs(fleet, &mut failures).await;
+            return run.end(End::Failed(failures), facts, &plan);
+        }
+        before = Some(stage.clone());
+    }
+}
+
+struct Loop<M> {
+    mint: Option<M>,
+    minted: Option<Identity>,
+    times: Vec<StageTime>,
+    steps: usize,
+    begun: Instant,
+}
+
+impl<M: FnOnce() -> Identity> Loop<M> {
+    fn plan(&mut self, want: &Inventory, facts: &Facts, planner: Planner) -> Result<Plan, Refusal> {
+        let id = match adopt(want, facts)? {
+            Some(id) => id,
+            None => self.mint(),
+        };
+        planner(want, facts, &id)
+    }
+
+    /// The new identity, the same one until a node holds it.
+    fn mint(&mut self) -> Identity {
+        if let Some(mint) = self.mint.take() {
+            self.minted = Some(mint());
+        }
+        self.minted.clone().expect("it is minted when it is first asked for")
+    }
+
+    fn time(&mut self, title: &str, since: Instant) {
+        let seconds = since.elapsed().as_secs_f64();
+        match self.times.iter_mut().find(|t| t.title == title) {
+            Some(time) => time.seconds += seconds,
+            None => self.times.push(StageTime { title: title.to_owned(), seconds }),
+        }
+    }
+
+    fn end(self, end: End, facts: Facts, plan: &Plan) -> Run {
+        let cluster = facts.cluster.value();
+        let mut remaining: Vec<String> = plan.stages.iter().map(|s| s.name.to_string()).collect();
+        remaining.extend(plan.waiting.iter().map(|w| match &w.node {
+            Some(node) => format!("{node}: {}", w.what),
+            None => w.what.clone(),
+        }));
+        let summary = Summary {
+            fsid: cluster.map(|c| c.fsid.to_string()),
+            health: cluster.map(|c| c.health.clone()),
+            steps: self.steps,
+            converged: matches!(end, End::Done),
+            seconds: self.begun.elapsed().as_secs_f64(),
+            stages: self.times,
+            unreachable: facts.unreachable().map(|(n, why)| (n.clone(), why.to_owned())).collect(),
+            remaining,
+        };
+        Run { end, summary, facts }
+    }
+}
+
+/// Lines of a daemon's log that go with a failure.
+const LOG_LINES: usize = 12;
+
+/// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds the log of the first daemon that
+/// does not run, wherever it is.
+async fn add_logs<H: Host>(fleet: &Fleet<H>, failures: &mut [Failure]) {
+    let Some(failure) = failures.iter_mut().find(|f| f.error.log.is_empty() && !f.error.lost) else { return };
+    let facts = fleet.observe().await;
+    for (name, seen) in &facts.nodes {
+        let Seen::Value(node) = seen else { continue };
+        let containers = node.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
+        let fallen = containers.iter().find(|c| c.state != ContainerState::Running || c.restarts > 0);
+        let Some((ours, host)) = fallen.and_then(|c| c.ours.as_ref()).zip(fleet.get(name)) else { continue };
+        if let Ok(log) = host.logs(&ours.daemon, LOG_LINES).await {
+            failure.error.log = vec![format!("{} on {name} does not run or was restarted; its log ends:", ours.daemon)];
+            failure.error.log.extend(log);
+            return;
+        }
+    }
+}

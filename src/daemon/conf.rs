@@ -1,0 +1,57 @@
+//! The text of /etc/ceph/ceph.conf.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use super::CONF_MARK;
+use crate::inventory::Inventory;
+
+/// ceph.conf for every node of `want`. Options of the inventory's `config:` stand beside and above cephdock's own.
+pub fn text(want: &Inventory, fsid: Uuid) -> String {
+    let mut sections: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    let global = sections.entry("global").or_default();
+    global.insert("fsid", fsid.to_string());
+    // plain addresses: every client since Jewel reads them, and finds both protocols' default ports by itself
+    let mons: Vec<String> = want.mons().map(|n| super::mon::host(n.address)).collect();
+    global.insert("mon_host", mons.join(","));
+    global.insert("public_network", want.cluster.public_network.to_string());
+    if let Some(network) = want.cluster.cluster_network {
+        global.insert("cluster_network", network.to_string());
+    }
+    if want.nodes.iter().any(|n| matches!(n.address, IpAddr::V6(_))) {
+        global.insert("ms_bind_ipv6", "true".into());
+        global.insert("ms_bind_ipv4", "false".into());
+    }
+    // so that the mgr's own pool has as many copies as ours, and comes to rest on the same hosts
+    global.insert("osd_pool_default_size", want.cluster.pool.size.to_string());
+    if want.cluster.pool.size == 1 {
+        // asked for in the inventory: no other host could hold a second copy
+        global.insert("mon_allow_pool_size_one", "true".into());
+        global.insert("mon_warn_on_pool_no_redundancy", "false".into());
+    }
+    // every client of this cluster is new enough; otherwise it warns for ever (CVE-2021-20288)
+    sections
+        .entry("mon")
+        .or_default()
+        .insert("auth_allow_insecure_global_id_reclaim", "false".into());
+    for (section, options) in &want.cluster.config {
+        let section = sections.entry(section).or_default();
+        for (option, value) in options {
+            section.insert(option, value.clone());
+        }
+    }
+
+    let mut text = format!(
+        "{CONF_MARK} Changes made here are put back by the next `cephdock up`;\n\
+         # options of your own go under cluster.config in the inventory.\n"
+    );
+    for (section, options) in sections {
+        text += &format!("\n[{section}]\n");
+        for (option, value) in options {
+            text += &format!("{option} = {value}\n");
+        }
+    }
+    text
+}

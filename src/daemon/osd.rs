@@ -1,0 +1,102 @@
+//! ceph-osd: its container and key, on a whole disk or in a file.
+
+use uuid::Uuid;
+
+use super::mon::Entity;
+use super::{ContainerSpec, DAEMON_OPTIONS, DaemonId};
+use crate::identity::Identity;
+use crate::inventory::{Inventory, Node};
+
+/// Where an OSD keeps its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// A whole disk, by its most stable path.
+    Device(String),
+    /// A file of this many bytes in the data directory.
+    File(u64),
+}
+
+/// The OSD's key.
+pub fn entity(id: &Identity, daemon: &DaemonId, uuid: Uuid) -> Entity {
+    let caps = &[("mon", "allow profile osd"), ("mgr", "allow profile osd"), ("osd", "allow *")];
+    Entity { name: daemon.entity(), key: id.osd_key(uuid), caps }
+}
+
+/// The folder in which the data directory is being made; cephdock puts the keyring there first.
+pub fn prepare_dir(daemon: &DaemonId) -> String {
+    format!("{}.prepare", daemon.data_dir())
+}
+
+/// The container of one OSD on `node`.
+pub fn container(
+    want: &Inventory,
+    node: &Node,
+    fsid: Uuid,
+    daemon: DaemonId,
+    uuid: Uuid,
+    store: &Store,
+) -> ContainerSpec {
+    let (device, bytes) = match store {
+        Store::Device(path) => (path.clone(), String::new()),
+        Store::File(bytes) => (String::new(), bytes.to_string()),
+    };
+    ContainerSpec {
+        fsid,
+        image: want.cluster.image.clone(),
+        script: SCRIPT.replace("OPTIONS", DAEMON_OPTIONS),
+        // the CRUSH host is the inventory's name, whatever the hostname is
+        args: vec![
+            daemon.id.clone(),
+            uuid.to_string(),
+            format!("root=default host={}", node.name),
+            device,
+            bytes,
+        ],
+        binds: vec![
+            "/etc/ceph:/etc/ceph".into(),
+            "/var/lib/ceph/osd:/var/lib/ceph/osd".into(),
+            "/dev:/dev".into(),
+            "/run/udev:/run/udev:ro".into(),
+        ],
+        privileged: true,
+        daemon,
+    }
+}
+
+/// Makes the data directory if there is none, then becomes the OSD.
+///
+/// The planner has seen that the disk is blank or this OSD's own. The script looks once more, because time has passed:
+/// it goes on only if the disk begins with this very OSD's label, or if blkid finds nothing on it and its first MiB is
+/// all zeros. `ceph-osd --mkfs` itself refuses a store of another uuid, and takes up one of the same that was cut off.
+///
+/// `bluestore_fsck_on_mkfs` reads back a store that holds nothing yet and takes longer than making it; the OSD's own
+/// mount finds what it would.
+const SCRIPT: &str = r#"set -eu
+id=$1 uuid=$2 crush=$3 device=$4 bytes=$5
+data=/var/lib/ceph/osd/ceph-$id new=$data.prepare
+blank() {
+  [ "$(head -c 60 "$1" | tail -c +24 | head -c 36 | tr -d '\0')" = "$uuid" ] && return 0
+  status=0; found=$(blkid -p "$1") || status=$?
+  [ $status = 2 ] && head -c 1048576 "$1" | cmp -s -n 1048576 - /dev/zero && return 0
+  echo "refused: $1 is not blank any more: ${found:-it holds data}" >&2
+  return 1
+}
+if [ ! -d "$data" ]; then
+  find "$new" -mindepth 1 ! -name keyring -delete
+  set -- --bluestore-fsck-on-mkfs=false
+  if [ -n "$device" ]; then
+    blank "$device"
+    ln -s "$device" "$new/block"
+    chown ceph:ceph "$device"
+  else
+    set -- "$@" --bluestore-block-create=true "--bluestore-block-size=$bytes"
+  fi
+  chown -hR ceph:ceph "$new"
+  ceph-osd --mkfs -i "$id" --osd-uuid "$uuid" --osd-data "$new" --keyring "$new/keyring" \
+    --no-mon-config --osd-objectstore bluestore OPTIONS "$@"
+  sync "$new/whoami"
+  mv -T "$new" "$data"
+fi
+[ -z "$device" ] || chown ceph:ceph "$device"
+exec ceph-osd -f -i "$id" --crush-location "$crush" OPTIONS
+"#;

@@ -1,0 +1,195 @@
+//! What the mons say, from the JSON of `ceph status`, `osd dump`, `auth ls` and `quorum_status`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The cluster as its mons see it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterFacts {
+    /// Its fsid.
+    pub fsid: Uuid,
+    /// `HEALTH_OK`, `HEALTH_WARN` or `HEALTH_ERR`.
+    pub health: String,
+    /// Health checks that are raised and not muted.
+    pub checks: Vec<Check>,
+    /// Mons of the monmap: whether each is in the quorum.
+    pub mons: BTreeMap<String, bool>,
+    /// The mgr that is active, where there is one.
+    pub active_mgr: Option<String>,
+    /// How many mgrs stand by.
+    pub standby_mgrs: usize,
+    /// OSDs by id.
+    pub osds: BTreeMap<u32, OsdFact>,
+    /// Pools by name.
+    pub pools: BTreeMap<String, PoolFact>,
+    /// PGs in all.
+    pub pgs: u64,
+    /// PGs that are active+clean.
+    pub pgs_clean: u64,
+    /// PGs that are active in whatever way.
+    pub pgs_active: u64,
+    /// Bytes: raw capacity, used, available.
+    pub bytes: Bytes,
+    /// SHA-256 (hex) of each entity's key. The keys themselves are never kept.
+    pub auth: BTreeMap<String, String>,
+    /// Ceph release of each daemon, by `mon.B1`, `mgr.B1`, `osd.0`.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// A health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `OSD_DOWN` and the like.
+    pub code: String,
+    /// `HEALTH_WARN` or `HEALTH_ERR`.
+    pub severity: String,
+    /// Ceph's own sentence.
+    pub summary: String,
+}
+
+/// An OSD in the OSD map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OsdFact {
+    /// Its uuid.
+    pub uuid: Uuid,
+    /// It heartbeats.
+    pub up: bool,
+    /// Data is placed on it.
+    #[serde(rename = "in")]
+    pub inside: bool,
+}
+
+/// A pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolFact {
+    /// Copies.
+    pub size: u64,
+    /// Applications that are enabled on it.
+    pub applications: Vec<String>,
+}
+
+/// Capacity in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Raw capacity of all OSDs.
+    pub total: u64,
+    /// Used, raw.
+    pub used: u64,
+    /// Available, raw.
+    pub available: u64,
+}
+
+/// Puts the answers together. `auth` and `metadata` may be missing where only health was asked for.
+pub fn parse(status: &Value, osd_dump: &Value, auth: &Value, metadata: &[Value]) -> Result<ClusterFacts, String> {
+    let fsid = status["fsid"].as_str().and_then(|f| f.parse().ok());
+    let mut facts = ClusterFacts {
+        fsid: fsid.ok_or("ceph status names no fsid")?,
+        health: status["health"]["status"].as_str().unwrap_or("HEALTH_ERR").to_owned(),
+        checks: checks(&status["health"]["checks"]),
+        ..ClusterFacts::default()
+    };
+    let quorum: Vec<&str> = strings(&status["quorum_names"]).collect();
+    // "mons" lists the monmap where the release has it in its status; the quorum's members are in it anyway
+    let mons = status["monmap"]["mons"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for name in mons.iter().filter_map(|m| m["name"].as_str()).chain(quorum.iter().copied()) {
+        facts.mons.insert(name.to_owned(), quorum.contains(&name));
+    }
+    let pg = &status["pgmap"];
+    facts.pgs = pg["num_pgs"].as_u64().unwrap_or(0);
+    for state in pg["pgs_by_state"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let (name, count) = (state["state_name"].as_str().unwrap_or(""), state["count"].as_u64().unwrap_or(0));
+        if name.split('+').any(|s| s == "active") {
+            facts.pgs_active += count;
+        }
+        // a scrub is housekeeping, not an unclean PG
+        if name == "active+clean" || name.starts_with("active+clean+scrubbing") {
+            facts.pgs_clean += count;
+        }
+    }
+    let bytes = |key: &str| pg[key].as_u64().unwrap_or(0);
+    facts.bytes = Bytes { total: bytes("bytes_total"), used: bytes("bytes_used"), available: bytes("bytes_avail") };
+    facts.osds = osds(osd_dump)?;
+    facts.pools = pools(osd_dump);
+    facts.auth = digests(auth);
+    facts.versions = versions(metadata);
+    Ok(facts)
+}
+
+/// The mons of the monmap and the mgrs, from `mon dump` and `mgr dump`.
+pub fn add_maps(facts: &mut ClusterFacts, mon_dump: &Value, mgr_dump: &Value) {
+    for mon in mon_dump["mons"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        if let Some(name) = mon["name"].as_str() {
+            facts.mons.entry(name.to_owned()).or_insert(false);
+        }
+    }
+    let active = mgr_dump["active_name"].as_str().filter(|n| !n.is_empty());
+    let available = mgr_dump["available"].as_bool().unwrap_or(false);
+    facts.active_mgr = active.filter(|_| available).map(str::to_owned);
+    facts.standby_mgrs = mgr_dump["standbys"].as_array().map_or(0, Vec::len);
+}
+
+fn strings(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_str)
+}
+
+fn checks(value: &Value) -> Vec<Check> {
+    let Some(map) = value.as_object() else { return Vec::new() };
+    let raised = map.iter().filter(|(_, check)| check["muted"] != Value::Bool(true));
+    let check = |(code, check): (&String, &Value)| Check {
+        code: code.clone(),
+        severity: check["severity"].as_str().unwrap_or_default().to_owned(),
+        summary: check["summary"]["message"].as_str().unwrap_or_default().to_owned(),
+    };
+    raised.map(check).collect()
+}
+
+fn osds(dump: &Value) -> Result<BTreeMap<u32, OsdFact>, String> {
+    let list = dump["osds"].as_array().ok_or("ceph osd dump lists no OSDs")?;
+    let osd = |o: &Value| {
+        let id = u32::try_from(o["osd"].as_u64()?).ok()?;
+        let uuid = o["uuid"].as_str()?.parse().ok()?;
+        Some((id, OsdFact { uuid, up: o["up"] == 1, inside: o["in"] == 1 }))
+    };
+    list.iter().map(|o| osd(o).ok_or_else(|| "ceph osd dump holds an OSD without id or uuid".to_owned())).collect()
+}
+
+fn pools(dump: &Value) -> BTreeMap<String, PoolFact> {
+    let list = dump["pools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let pool = |p: &Value| {
+        let applications = p["application_metadata"].as_object().map(|m| m.keys().cloned().collect());
+        let fact =
+            PoolFact { size: p["size"].as_u64().unwrap_or(0), applications: applications.unwrap_or_default() };
+        Some((p["pool_name"].as_str()?.to_owned(), fact))
+    };
+    list.iter().filter_map(pool).collect()
+}
+
+fn digests(auth: &Value) -> BTreeMap<String, String> {
+    let list = auth["auth_dump"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let entity = |e: &Value| Some((e["entity"].as_str()?.to_owned(), digest(e["key"].as_str()?)));
+    list.iter().filter_map(entity).collect()
+}
+
+/// SHA-256 in hex: how secrets are compared without being kept.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// `[{name or id, ceph_version_short}]` of `mon|mgr|osd metadata`, in this order.
+fn versions(metadata: &[Value]) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for (kind, list) in ["mon", "mgr", "osd"].iter().zip(metadata) {
+        for daemon in list.as_array().map(Vec::as_slice).unwrap_or_default() {
+            let id = daemon["name"].as_str().map(str::to_owned).or_else(|| daemon["id"].as_u64().map(|i| i.to_string()));
+            if let (Some(id), Some(version)) = (id, daemon["ceph_version_short"].as_str()) {
+                out.insert(format!("{kind}.{id}"), version.to_owned());
+            }
+        }
+    }
+    out
+}

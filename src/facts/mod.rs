@@ -1,0 +1,265 @@
+//! Room 2, what was seen: plain data about every node and about the cluster, and the pure parsers that make it from
+//! text. Nothing here does I/O, and nothing changes a fact once it is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::daemon::DaemonId;
+use crate::identity::Identity;
+use crate::inventory::NodeName;
+
+pub mod bluestore;
+pub mod cluster;
+pub mod disk;
+pub mod probe;
+
+pub use cluster::ClusterFacts;
+pub use disk::{DiskContent, DiskFact};
+
+/// Something that was looked for. *Absent* and *unknown* are never mixed up: what is absent may be made, what is unknown
+/// may not be touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen<T> {
+    /// It is there.
+    Value(T),
+    /// It was looked for and is not there.
+    Absent,
+    /// It could not be looked for; the text says why.
+    Unknown(String),
+}
+
+impl<T> Seen<T> {
+    /// The value, if it was seen.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(v) => Some(v),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Everything that one look at the fleet showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Each node of the inventory. Unknown: unreachable, or it could not be looked at.
+    pub nodes: BTreeMap<NodeName, Seen<NodeFacts>>,
+    /// What the mons say. Absent: no mon was ever made on the nodes seen. Unknown: there are mons and none answers.
+    pub cluster: Seen<ClusterFacts>,
+}
+
+impl Facts {
+    /// The facts of a node that was seen.
+    pub fn node(&self, name: &NodeName) -> Option<&NodeFacts> {
+        self.nodes.get(name).and_then(Seen::value)
+    }
+
+    /// Nodes that could not be looked at, with the reason.
+    pub fn unreachable(&self) -> impl Iterator<Item = (&NodeName, &str)> {
+        self.nodes.iter().filter_map(|(name, seen)| match seen {
+            Seen::Unknown(why) => Some((name, why.as_str())),
+            Seen::Absent | Seen::Value(_) => None,
+        })
+    }
+}
+
+/// What one look at a node showed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeFacts {
+    /// `uname -n`. Ceph's names come from the inventory, not from it.
+    pub hostname: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -m`.
+    pub arch: String,
+    /// Every address of every interface.
+    pub addresses: Vec<IpAddr>,
+    /// Free bytes where /var/lib/ceph is or will be.
+    pub free_bytes: Option<u64>,
+    /// The files that cephdock would write and that exist, by path.
+    pub files: BTreeMap<String, FileFact>,
+    /// /etc/ceph/ceph.conf, if there is one.
+    pub conf: Option<ConfFact>,
+    /// The identity file, if there is one.
+    #[serde(skip)]
+    pub identity: IdentityFile,
+    /// Mon stores under /var/lib/ceph/mon, by mon id.
+    pub mon_stores: BTreeMap<String, MonStore>,
+    /// OSD data directories under /var/lib/ceph/osd, by OSD id.
+    pub osd_dirs: BTreeMap<u32, OsdDir>,
+    /// The disks that the inventory names for this node, by the path it uses.
+    pub disks: BTreeMap<String, DiskFact>,
+    /// Docker, or why it cannot be used.
+    #[serde(default = "docker_unknown")]
+    pub docker: Docker,
+}
+
+fn docker_unknown() -> Docker {
+    Docker::default()
+}
+
+/// A file that cephdock would write, as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFact {
+    /// SHA-256 of the content, in hex.
+    pub sha256: String,
+    /// Permission bits, such as 0o600.
+    pub mode: u32,
+}
+
+/// /etc/ceph/ceph.conf as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfFact {
+    /// The cluster it names.
+    pub fsid: Option<Uuid>,
+    /// Its first line says that cephdock wrote it.
+    pub ours: bool,
+}
+
+/// What the identity file of a node holds. Never printed: it is the cluster's root secret.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum IdentityFile {
+    /// There is none.
+    #[default]
+    Absent,
+    /// A readable one.
+    Found(Identity),
+    /// There is one that cannot be read; the text says why.
+    Damaged(String),
+}
+
+/// A mon's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonStore {
+    /// The cluster it was made for, where cephdock made it. `None`: somebody else did.
+    pub fsid: Option<Uuid>,
+}
+
+/// An OSD's data directory. cephdock's are complete by construction: they get their name once mkfs is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OsdDir {
+    /// The OSD's uuid.
+    pub uuid: Option<Uuid>,
+    /// The cluster it belongs to.
+    pub ceph_fsid: Option<Uuid>,
+}
+
+/// Docker on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Docker {
+    /// It answers.
+    Up(DockerFacts),
+    /// It does not; the text says what was tried.
+    Down(String),
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self::Down("not looked at".into())
+    }
+}
+
+impl Docker {
+    /// The facts, where Docker answers.
+    pub fn up(&self) -> Option<&DockerFacts> {
+        match self {
+            Self::Up(facts) => Some(facts),
+            Self::Down(_) => None,
+        }
+    }
+}
+
+/// What Docker says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DockerFacts {
+    /// Engine version, such as `26.1.5`.
+    pub version: String,
+    /// Image id of the inventory's image, where the node has it.
+    pub image: Option<String>,
+    /// Containers with cephdock's labels, and any other one that has a name we need.
+    pub containers: Vec<ContainerFact>,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerFact {
+    /// Name without the leading slash.
+    pub name: String,
+    /// `cephdock.*` labels; `None`: it is not ours and never touched.
+    #[serde(default)]
+    pub ours: Option<OurLabels>,
+    /// What it does.
+    pub state: ContainerState,
+    /// The image reference it was made from.
+    #[serde(default)]
+    pub image: String,
+    /// Whether its live settings (restart policy, limits) are still the ones it was made with: `docker update` and
+    /// `docker pause` change them without changing a label.
+    #[serde(default = "yes")]
+    pub as_made: bool,
+    /// How often Docker restarted it by itself.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Exit code of its last run, where it is not running.
+    #[serde(default)]
+    pub exit_code: Option<i64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// cephdock's labels on a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OurLabels {
+    /// `cephdock.fsid`.
+    pub fsid: String,
+    /// `cephdock.kind` and `cephdock.id`.
+    pub daemon: DaemonId,
+    /// `cephdock.spec`.
+    pub spec: String,
+}
+
+/// Docker's container states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    /// Made and never started: a run was cut off between the two.
+    Created,
+    /// Its process is there.
+    Running,
+    /// Docker is about to start it again.
+    Restarting,
+    /// Its process is frozen.
+    Paused,
+    /// Its process has ended.
+    Exited,
+    /// Docker could not remove it, or says something new.
+    Dead,
+}
+
+impl NodeFacts {
+    /// The container called `name`.
+    pub fn container(&self, name: &str) -> Option<&ContainerFact> {
+        self.docker.up().and_then(|d| d.containers.iter().find(|c| c.name == name))
+    }
+
+    /// Ids of the mons that run here.
+    pub fn running_mons(&self) -> BTreeSet<&str> {
+        let containers = self.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
+        containers
+            .iter()
+            .filter(|c| c.state == ContainerState::Running)
+            .filter_map(|c| c.ours.as_ref())
+            .filter(|o| o.daemon.kind == crate::daemon::Kind::Mon)
+            .map(|o| o.daemon.id.as_str())
+            .collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! Asking the mons, through one long-lived process in a mon's container.
+//!
+//! A `ceph` process takes one to two seconds of a small machine's CPU before it has asked anything. One process on
+//! librados, which every image with the `ceph` tool has, answers as fast as the mons do; so waiting can be by asking.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::HostError;
+use super::node::Node;
+use crate::daemon::{DaemonId, Kind};
+use crate::facts::{ClusterFacts, cluster};
+use crate::plan::MonCommand;
+
+const CLIENT: &str = include_str!("mon_client.py");
+/// How long the client looks for a quorum before it says that there is none.
+const CONNECT_SECONDS: u64 = 10;
+/// How long one command may take; `osd pool create` and the like end when the mons have agreed.
+const COMMAND_SECONDS: u64 = 60;
+
+/// The process and its two ends.
+pub struct Mons {
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
+    /// What has come and is not a whole line yet.
+    partial: Vec<u8>,
+    /// What the process said on stderr.
+    complaint: String,
+}
+
+impl std::fmt::Debug for Mons {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mons").finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    timeout: u64,
+    commands: Vec<Command<'a>>,
+}
+
+#[derive(Serialize)]
+struct Command<'a> {
+    json: &'a Value,
+    input: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    error: Option<String>,
+    #[serde(default)]
+    results: Vec<Answer>,
+}
+
+/// The mons' answer to one command.
+#[derive(Deserialize)]
+pub(super) struct Answer {
+    code: i32,
+    out: String,
+    said: String,
+}
+
+impl Node {
+    /// What the mons say about the cluster.
+    pub(super) async fn ask_cluster(&self) -> Result<ClusterFacts, HostError> {
+        let ask = |prefix: &str| MonCommand {
+            json: json!({"prefix": prefix, "format": "json"}),
+            about: String::new(),
+            input: None,
+        };
+        let prefixes = ["status", "osd dump", "auth ls", "mon dump", "mgr dump", "mon metadata", "mgr metadata", "osd metadata"];
+        let questions: Vec<MonCommand> = prefixes.into_iter().map(ask).collect();
+        let answers = self.command(&questions).await?;
+        let mut values = Vec::new();
+        for (answer, question) in answers.iter().zip(prefixes) {
+            let value = if answer.code == 0 {
+                serde_json::from_str(&answer.out)
+                    .map_err(|e| HostError::new(format!("`ceph {question}` gave no JSON: {e}")))?
+            } else if question.ends_with("metadata") {
+                Value::Null // only versions are taken from it
+            } else {
+                return Err(HostError::new(format!("`ceph {question}` failed: {}", answer.said)));
+            };
+            values.push(value);
+        }
+        let [status, osd_dump, auth, mon_dump, mgr_dump, metadata @ ..] = values.as_slice() else {
+            return Err(HostError::new("the mons answered less than was asked"));
+        };
+        let mut facts = cluster::parse(status, osd_dump, auth, metadata).map_err(HostError::new)?;
+        cluster::add_maps(&mut facts, mon_dump, mgr_dump);
+        Ok(facts)
+    }
+
+    /// Sends commands that must end well.
+    pub(super) async fn tell(&self, commands: &[MonCommand]) -> Result<(), HostError> {
+        for (answer, command) in self.command(commands).await?.iter().zip(commands) {
+            if answer.code != 0 {
+                return Err(HostError::new(format!("`ceph {command}` failed: {} (error {})", answer.said, answer.code)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends commands through the client, which is started if there is none. One that has failed is not used again.
+    async fn command(&self, commands: &[MonCommand]) -> Result<Vec<Answer>, HostError> {
+        let mut mons = self.mons.lock().await;
+        let mut client = match mons.take() {
+            Some(client) => client,
+            None => self.start_client().await?,
+        };
+        let answers = client.ask(self, commands).await?;
+        *mons = Some(client);
+        Ok(answers)
+    }
+
+    async fn start_client(&self) -> Result<Mons, HostError> {
+        let docker = self.docker()?;
+        let container = DaemonId { kind: Kind::Mon, id: self.name.to_string() }.container();
+        let seconds = CONNECT_SECONDS.to_string();
+        let start = async {
+            let options = CreateExecOptions {
+                attach_stdin: Some(true),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                cmd: Some(vec!["python3", "-c", CLIENT, &seconds]),
+                ..CreateExecOptions::default()
+            };
+            let exec = docker.create_exec(&container, options).await?;
+            docker.start_exec(&exec.id, None::<StartExecOptions>).await
+        };
+        let started = timeout(Duration::from_secs(30), start)
+            .await
+            .map_err(|_| HostError::new("Docker did not start a process in the mon's container within 30 s"))?
+            .map_err(|e| self.docker_error("run a program in the mon's container", &e))?;
+        let StartExecResults::Attached { output, input } = started else {
+            return Err(HostError::new("Docker gave no streams to a process in the mon's container"));
+        };
+        let mut client = Mons { input, output, partial: Vec::new(), complaint: String::new() };
+        client.reply(self, Duration::from_secs(CONNECT_SECONDS + 20)).await?;
+        Ok(client)
+    }
+}
+
+impl Mons {
+    async fn ask(&mut self, node: &Node, commands: &[MonCommand]) -> Result<Vec<Answer>, HostError> {
+        let commands = commands
+            .iter()
+            .map(|c| Command { json: &c.json, input: c.input.as_ref().map(crate::secret::Secret::expose) });
+        let question = Question { timeout: COMMAND_SECONDS, commands: commands.collect() };
+        let mut line = serde_json::to_vec(&question).map_err(|e| HostError::new(e.to_string()))?;
+        line.push(b'\n');
+        let sent = async {
+            self.input.write_all(&line).await?;
+            self.input.flush().await
+        };
+        let sent = timeout(Duration::from_secs(30), sent).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return Err(self.ended(node));
+        }
+        let deadline = Duration::from_secs(COMMAND_SECONDS * question.commands.len().max(1) as u64 + 10);
+        self.reply(node, deadline).await
+    }
+
+    async fn reply(&mut self, node: &Node, deadline: Duration) -> Result<Vec<Answer>, HostError> {
+        let line = match timeout(deadline, self.line(node)).await {
+            Ok(line) => line?,
+            Err(_) => return Err(HostError::new(format!("no mon answered within {} s", deadline.as_secs()))),
+        };
+        let reply: Reply = serde_json::from_slice(&line)
+            .map_err(|e| HostError::new(format!("the client in the mon's container printed no JSON: {e}")))?;
+        match reply.error {
+            Some(error) => Err(HostError::new(format!("no mon answers ({error})"))),
+            None => Ok(reply.results),
+        }
+    }
+
+    async fn line(&mut self, node: &Node) -> Result<Vec<u8>, HostError> {
+        loop {
+            if let Some(end) = self.partial.iter().position(|b| *b == b'\n') {
+                let rest = self.partial.split_off(end + 1);
+                return Ok(std::mem::replace(&mut self.partial, rest));
+            }
+            match self.output.next().await {
+                Some(Ok(LogOutput::StdErr { message })) => {
+                    self.complaint.push_str(&String::from_utf8_lossy(&message));
+                }
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
+                    self.partial.extend_from_slice(&message);
+                }
+                Some(Ok(LogOutput::StdIn { .. })) => {}
+                Some(Err(e)) => return Err(node.docker_error("read from the mon's container", &e)),
+                None => return Err(self.ended(node)),
+            }
+        }
+    }
+
+    fn ended(&self, node: &Node) -> HostError {
+        if let Some(why) = node.session.lost() {
+            return HostError { lost: true, ..HostError::new(format!("the SSH connection was lost: {why}")) };
+        }
+        let said = self.complaint.trim().lines().last().unwrap_or("it said nothing");
+        HostError::new(format!("the client in the mon's container ended: {said}"))
+    }
+}

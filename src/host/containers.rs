@@ -1,0 +1,234 @@
+//! Images and containers. A container without our labels is never stopped, started or removed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
+use bollard::query_parameters as query;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::node::Node;
+use super::{HostError, StepReport};
+use crate::daemon::{ContainerSpec, DaemonId, LABEL_SPEC};
+use crate::event::Unit;
+
+const CALL: Duration = Duration::from_secs(90);
+/// A pull that brings nothing for this long has hung.
+const PULL_SILENCE: Duration = Duration::from_secs(180);
+const EXEC: Duration = Duration::from_secs(180);
+/// Seconds a daemon gets to end by itself.
+const STOP_SECONDS: i32 = 60;
+
+impl Node {
+    /// Creates and starts the container. A container of this very spec that is there already is only started.
+    pub(super) async fn run(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        let name = spec.daemon.container();
+        let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
+        match self.call("create the container", docker.create_container(Some(options), body(spec))).await {
+            Ok(_) => {}
+            Err(Failed { conflict: true, .. }) => self.must_be(spec).await?,
+            Err(failed) => return Err(failed.error),
+        }
+        self.start(&name).await
+    }
+
+    async fn must_be(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        let label = self.label(&spec.daemon.container()).await?;
+        if label.as_deref() == Some(spec.digest().as_str()) {
+            return Ok(());
+        }
+        Err(HostError::new(format!("a container called {} has come into being meanwhile", spec.daemon.container()))
+            .hint("run the same command again"))
+    }
+
+    /// The container's `cephdock.spec`; an error if the container is not ours.
+    async fn label(&self, name: &str) -> Result<Option<String>, HostError> {
+        let docker = self.docker()?;
+        let inspect = docker.inspect_container(name, None::<query::InspectContainerOptions>);
+        let inspect = self.call("inspect a container", inspect).await.map_err(|f| f.error)?;
+        let labels = inspect.config.and_then(|c| c.labels).unwrap_or_default();
+        Ok(labels.get(LABEL_SPEC).cloned())
+    }
+
+    pub(super) async fn start(&self, name: &str) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        let start = docker.start_container(name, None::<query::StartContainerOptions>);
+        self.call(&format!("start the container {name}"), start).await.map_err(|f| f.error)
+    }
+
+    pub(super) async fn replace(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        let name = spec.daemon.container();
+        if self.label(&name).await?.is_none() {
+            return Err(HostError::new(format!("the container {name} is not cephdock's; it was left alone")));
+        }
+        let stop = query::StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
+        let paused = docker.unpause_container(&name).await; // a frozen process cannot end by itself
+        drop(paused); // it may well not be paused
+        self.call("stop a container", docker.stop_container(&name, Some(stop))).await.map_err(|f| f.error)?;
+        let remove = query::RemoveContainerOptionsBuilder::default().build();
+        self.call("remove a container", docker.remove_container(&name, Some(remove))).await.map_err(|f| f.error)?;
+        self.run(spec).await
+    }
+
+    /// Pulls to the end of the stream: an error inside it is an error.
+    pub(super) async fn pull(&self, reference: &str, step: &StepReport) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        let (image, tag) = split(reference);
+        let options = query::CreateImageOptionsBuilder::default().from_image(image).tag(tag).build();
+        let mut stream = docker.create_image(Some(options), None, None);
+        let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+        let hint = format!("try `docker pull {reference}` on the node; an image that no registry has can be put there with `docker load`");
+        loop {
+            let item = timeout(PULL_SILENCE, stream.next()).await.map_err(|_| {
+                HostError::new(format!("the pull of {reference} brought nothing for {} s", PULL_SILENCE.as_secs()))
+                    .hint(hint.clone())
+            })?;
+            let Some(item) = item else { break };
+            let info = item.map_err(|e| self.docker_error(&format!("pull {reference}"), &e).hint(hint.clone()))?;
+            if let Some(detail) = info.error_detail {
+                let said = detail.message.unwrap_or_default();
+                return Err(HostError::new(format!("Docker could not pull {reference}: {said}")).hint(hint));
+            }
+            let (Some(layer), Some(detail)) = (info.id, info.progress_detail) else { continue };
+            let (Some(done), Some(total)) = (detail.current, detail.total) else { continue };
+            if info.status.as_deref() == Some("Downloading") {
+                let figures = (u64::try_from(done).unwrap_or(0), u64::try_from(total).unwrap_or(0));
+                layers.insert(layer, figures);
+            } else if let Some(layer) = layers.get_mut(&layer) {
+                layer.0 = layer.1; // unpacking: the download is done
+            }
+            let (done, total) = layers.values().fold((0, 0), |(d, t), l| (d + l.0, t + l.1));
+            step.progress(format!("pulling {reference}"), Some((done, total, Unit::Bytes)));
+        }
+        Ok(())
+    }
+
+    /// Runs a program in a daemon's container; an exit code other than 0 is an error with what it said.
+    pub(super) async fn exec(&self, daemon: &DaemonId, argv: &[String]) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        let what = argv.join(" ");
+        let run = async {
+            let options = CreateExecOptions {
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                cmd: Some(argv.iter().map(String::as_str).collect()),
+                ..CreateExecOptions::default()
+            };
+            let id = docker.create_exec(&daemon.container(), options).await?.id;
+            let mut said = Vec::new();
+            if let StartExecResults::Attached { mut output, .. } =
+                docker.start_exec(&id, None::<StartExecOptions>).await?
+            {
+                while let Some(item) = output.next().await {
+                    if let LogOutput::StdErr { message } | LogOutput::StdOut { message } = item? {
+                        said.extend_from_slice(&message);
+                    }
+                }
+            }
+            Ok::<_, Error>((docker.inspect_exec(&id).await?.exit_code, said))
+        };
+        let (code, said) = timeout(EXEC, run)
+            .await
+            .map_err(|_| HostError::new(format!("`{what}` did not end within {} s", EXEC.as_secs())))?
+            .map_err(|e| self.docker_error(&format!("run `{what}`"), &e))?;
+        if code == Some(0) {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&said);
+        let last = said.trim().lines().last().unwrap_or("it said nothing");
+        Err(HostError::new(format!("`{what}` failed: {last}")))
+    }
+
+    /// The last lines of a container's log, both streams.
+    pub(super) async fn tail(&self, name: &str, lines: usize) -> Result<Vec<String>, HostError> {
+        let docker = self.docker()?;
+        let options =
+            query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let read = async {
+            let mut stream = docker.logs(name, Some(options));
+            let mut text = Vec::new();
+            while let Some(item) = stream.next().await {
+                text.extend_from_slice(&item?.into_bytes());
+            }
+            Ok::<_, Error>(text)
+        };
+        let text = timeout(CALL, read)
+            .await
+            .map_err(|_| HostError::new(format!("Docker gave no log of {name}")))?
+            .map_err(|e| self.docker_error("read a log", &e))?;
+        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    }
+
+    async fn call<T>(&self, doing: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
+        match timeout(CALL, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(e)) => Err(Failed {
+                conflict: matches!(e, Error::DockerResponseServerError { status_code: 409, .. }),
+                error: self.docker_error(doing, &e),
+            }),
+            Err(_) => Err(Failed {
+                conflict: false,
+                error: HostError::new(format!("Docker did not {doing} within {} s", CALL.as_secs())),
+            }),
+        }
+    }
+}
+
+struct Failed {
+    conflict: bool,
+    error: HostError,
+}
+
+/// Image and tag (or digest) of a reference; without either, `latest`, for otherwise Docker would pull every tag.
+fn split(reference: &str) -> (&str, &str) {
+    if reference.contains('@') {
+        return (reference, "");
+    }
+    match reference.rsplit_once(':') {
+        Some((image, tag)) if !tag.contains('/') => (image, tag),
+        _ => (reference, "latest"),
+    }
+}
+
+fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+    let labels = spec.labels().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let mut command = vec!["-c".to_owned(), spec.script.clone(), spec.daemon.container()];
+    command.extend(spec.args.iter().cloned());
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        entrypoint: Some(vec!["/bin/sh".into()]),
+        cmd: Some(command),
+        // an image may name a user of its own; the script begins as root and the daemon goes on as ceph
+        user: Some("0:0".into()),
+        labels: Some(labels),
+        host_config: Some(HostConfig {
+            network_mode: Some("host".into()),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            binds: Some(spec.binds.clone()),
+            privileged: Some(spec.privileged),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn references() {
+        assert_eq!(split("quay.io/ceph/ceph:v19"), ("quay.io/ceph/ceph", "v19"));
+        assert_eq!(split("10.0.0.1:5000/ceph"), ("10.0.0.1:5000/ceph", "latest"));
+        assert_eq!(split("ceph@sha256:ab"), ("ceph@sha256:ab", ""));
+    }
+}

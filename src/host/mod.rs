@@ -1,0 +1,147 @@
+//! The edge: SSH and Docker. The only room that touches a node, and it decides nothing.
+//!
+//! [`Host`] is the one seam: a fleet in memory stands in for it in the tests.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::daemon::DaemonId;
+use crate::event::{Event, Events, Unit};
+use crate::facts::{ClusterFacts, Facts, NodeFacts, Seen};
+use crate::inventory::NodeName;
+use crate::plan::Action;
+
+mod ask;
+mod containers;
+mod files;
+mod node;
+mod observe;
+mod perform;
+mod wait;
+
+pub use node::{Node, Prompts, connect_all};
+
+/// A node that can be looked at and worked on.
+pub trait Host: Send + Sync + 'static {
+    /// Looks at the node. Writes, pulls and starts nothing.
+    fn observe(&self) -> impl Future<Output = Result<NodeFacts, HostError>> + Send;
+    /// Asks the mons through this node's mon container.
+    fn ask(&self) -> impl Future<Output = Result<ClusterFacts, HostError>> + Send;
+    /// Does one thing.
+    fn perform(&self, action: &Action, step: &StepReport) -> impl Future<Output = Result<(), HostError>> + Send;
+    /// The last lines of a daemon's log.
+    fn logs(&self, daemon: &DaemonId, lines: usize) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
+}
+
+/// Why something on a node failed. The node's name is added where it is reported.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{what}")]
+pub struct HostError {
+    /// What was seen, in one sentence.
+    pub what: String,
+    /// The node cannot be reached any more: nothing else will work on it in this run.
+    pub lost: bool,
+    /// The last lines of the log of the daemon concerned.
+    pub log: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl HostError {
+    /// One sentence, and nothing else known.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), lost: false, log: Vec::new(), hint: None }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Where a step tells how far it is.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// Who listens.
+    pub events: Events,
+    /// Where the step is done.
+    pub node: NodeName,
+    /// Its number in the run.
+    pub step: u64,
+}
+
+impl StepReport {
+    /// Tells in words.
+    pub fn say(&self, message: impl Into<String>) {
+        self.progress(message, None);
+    }
+
+    /// Tells in words and numbers: done, total and what they count.
+    pub fn progress(&self, message: impl Into<String>, figures: Option<(u64, u64, Unit)>) {
+        self.events.send(Event::StepProgress {
+            node: self.node.clone(),
+            step: self.step,
+            message: message.into(),
+            done: figures.map(|f| f.0),
+            total: figures.map(|f| f.1),
+            unit: figures.map(|f| f.2),
+        });
+    }
+}
+
+/// All nodes of the inventory: those that were reached, and why the others were not.
+#[derive(Debug)]
+pub struct Fleet<H> {
+    /// In the order of their names.
+    pub hosts: BTreeMap<NodeName, Result<Arc<H>, HostError>>,
+}
+
+impl<H: Host> Fleet<H> {
+    /// Looks at every node at once, then asks the mons through the first node that runs one and gets an answer.
+    pub async fn observe(&self) -> Facts {
+        let looks = self.hosts.iter().map(|(name, host)| async move {
+            let seen = match host {
+                Ok(host) => host.observe().await,
+                Err(error) => Err(error.clone()),
+            };
+            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.what), Seen::Value))
+        });
+        let nodes: BTreeMap<_, _> = futures_util::future::join_all(looks).await.into_iter().collect();
+        let cluster = self.ask(&nodes).await;
+        Facts { nodes, cluster }
+    }
+
+    async fn ask(&self, nodes: &BTreeMap<NodeName, Seen<NodeFacts>>) -> Seen<ClusterFacts> {
+        let (mut why, mut made) = (None, false);
+        for (name, seen) in nodes {
+            match seen {
+                Seen::Value(facts) => {
+                    made |= !facts.mon_stores.is_empty();
+                    if facts.running_mons().is_empty() {
+                        continue;
+                    }
+                    let Some(Ok(host)) = self.hosts.get(name) else { continue };
+                    match host.ask().await {
+                        Ok(cluster) => return Seen::Value(cluster),
+                        Err(error) => why = Some(format!("asked through {name}: {}", error.what)),
+                    }
+                }
+                // it may hold a mon
+                Seen::Unknown(_) | Seen::Absent => made = true,
+            }
+        }
+        match why {
+            Some(why) => Seen::Unknown(why),
+            None if made => Seen::Unknown("no mon is running".into()),
+            None => Seen::Absent,
+        }
+    }
+
+    /// The host called `name`, if it was reached.
+    pub fn get(&self, name: &NodeName) -> Option<&Arc<H>> {
+        self.hosts.get(name).and_then(|h| h.as_ref().ok())
+    }
+}

@@ -1,0 +1,159 @@
+//! A real node: one SSH connection, Docker through it, and what is known of the inventory there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::ask::Mons;
+use super::{Fleet, Host, HostError, StepReport};
+use crate::daemon::DaemonId;
+use crate::docker::{self, Docker};
+use crate::event::{Event, Events};
+use crate::facts::{ClusterFacts, NodeFacts};
+use crate::inventory::{Inventory, NodeName};
+use crate::plan::Action;
+use crate::ssh::{Prompt, Session, SshError};
+
+/// TCP, handshake and login; and then Docker's first answer.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+const DOCKER_DEADLINE: Duration = Duration::from_secs(15);
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// Who answers questions for passwords and passphrases, for all nodes.
+pub type Prompts = Arc<dyn Prompt>;
+
+/// A node that is logged in to.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) name: NodeName,
+    pub(super) session: Session,
+    /// Why Docker cannot be used stays known: the node can still be looked at.
+    pub(super) docker: Result<Docker, String>,
+    /// Commands need `sudo -n` in front.
+    pub(super) sudo: bool,
+    pub(super) image: String,
+    /// Device paths of the inventory.
+    pub(super) disks: Vec<String>,
+    /// Other paths whose content matters.
+    pub(super) files: Vec<String>,
+    pub(super) mons: Mutex<Option<Mons>>,
+}
+
+/// Connects to all nodes of `want` at once. A node that cannot be reached is an error in its place.
+pub async fn connect_all(want: &Inventory, prompts: &Prompts, events: &Events) -> Fleet<Node> {
+    let connects = want.nodes.iter().map(|node| async move {
+        events.send(Event::Connecting { node: node.name.clone() });
+        let connected = connect(want, node, prompts).await;
+        events.send(match &connected {
+            Ok(host) => Event::Connected {
+                node: node.name.clone(),
+                docker: match &host.docker {
+                    Ok(docker) => docker.via.to_string(),
+                    Err(why) => format!("not usable: {why}"),
+                },
+            },
+            Err(error) => Event::Unreachable { node: node.name.clone(), error: error.what.clone() },
+        });
+        (node.name.clone(), connected.map(Arc::new))
+    });
+    let hosts: BTreeMap<_, _> = futures_util::future::join_all(connects).await.into_iter().collect();
+    Fleet { hosts }
+}
+
+async fn connect(
+    want: &Inventory,
+    node: &crate::inventory::Node,
+    prompts: &Prompts,
+) -> Result<Node, HostError> {
+    let session = Session::connect(&node.ssh, Arc::clone(prompts), CONNECT_DEADLINE).await?;
+    let root = node.ssh.user == "root";
+    let docker = docker::connect(&session, DOCKER_SOCKET, root, DOCKER_DEADLINE).await;
+    let docker = docker.map_err(|e| match e.hint() {
+        Some(hint) => format!("{e}; {hint}"),
+        None => e.to_string(),
+    });
+    let disks = node.osds.iter().filter_map(|o| match o {
+        crate::inventory::OsdSpec::Device(path) => Some(path.to_string_lossy().into_owned()),
+        crate::inventory::OsdSpec::File(_) => None,
+    });
+    Ok(Node {
+        name: node.name.clone(),
+        session,
+        docker,
+        sudo: !root,
+        image: want.cluster.image.clone(),
+        disks: disks.collect(),
+        files: crate::plan::watched_files(&node.name),
+        mons: Mutex::new(None),
+    })
+}
+
+impl From<SshError> for HostError {
+    fn from(error: SshError) -> Self {
+        let what = std::iter::successors(std::error::Error::source(&error), |e| e.source())
+            .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        Self { what, lost: true, log: Vec::new(), hint: error.hint() }
+    }
+}
+
+impl Node {
+    /// Runs a shell script as root, given on stdin so that nothing of it stands in a process list. Fails on an exit
+    /// code other than 0, with the last line of stderr.
+    pub(super) async fn shell(&self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Vec<u8>, HostError> {
+        let command = if self.sudo { format!("sudo -n {command}") } else { command.to_owned() };
+        let output = self.session.run(&command, stdin, deadline).await?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
+        if let Some(signal) = &output.exit.signal {
+            return Err(HostError::new(format!("a command was ended by signal {signal}: {said}")));
+        }
+        if output.exit.code != 0 {
+            let error = HostError::new(format!("a command failed with exit code {}: {said}", output.exit.code));
+            return Err(if self.sudo && stderr.contains("sudo") {
+                error.hint("the login needs sudo without a password: a sudoers line such as `USER ALL=(ALL) NOPASSWD: ALL`")
+            } else {
+                error
+            });
+        }
+        Ok(output.stdout)
+    }
+
+    /// Docker, or the error that says why not.
+    pub(super) fn docker(&self) -> Result<&bollard::Docker, HostError> {
+        self.docker.as_ref().map(|d| &d.api).map_err(|why| HostError::new(format!("Docker cannot be used: {why}")))
+    }
+
+    /// An error of Docker's, or that of the lost connection behind it.
+    pub(super) fn docker_error(&self, doing: &str, error: &bollard::errors::Error) -> HostError {
+        use bollard::errors::Error;
+        if let Some(why) = self.session.lost() {
+            return HostError { lost: true, ..HostError::new(format!("the SSH connection was lost: {why}")) };
+        }
+        let said = match error {
+            Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+            Error::DockerStreamError { error } => error.trim().to_owned(),
+            other => other.to_string(),
+        };
+        HostError::new(format!("Docker could not {doing}: {said}"))
+    }
+}
+
+impl Host for Node {
+    async fn observe(&self) -> Result<NodeFacts, HostError> {
+        self.look().await
+    }
+
+    async fn ask(&self) -> Result<ClusterFacts, HostError> {
+        self.ask_cluster().await
+    }
+
+    async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
+        self.carry_out(action, step).await
+    }
+
+    async fn logs(&self, daemon: &DaemonId, lines: usize) -> Result<Vec<String>, HostError> {
+        self.tail(&daemon.container(), lines).await
+    }
+}

@@ -1,0 +1,29 @@
+//! One match over [`Action`].
+
+use super::node::Node;
+use super::{HostError, StepReport};
+use crate::plan::Action;
+
+/// Lines of a daemon's log that go with an error about it.
+const LOG_LINES: usize = 12;
+
+impl Node {
+    pub(super) async fn carry_out(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
+        match action {
+            Action::WriteFiles(files) => self.write_files(files).await,
+            Action::PullImage(reference) => self.pull(reference, step).await,
+            Action::Run(spec) => self.run(spec).await,
+            Action::Start(daemon) => self.start(&daemon.container()).await,
+            Action::Replace(spec) => self.replace(spec).await,
+            Action::Ceph(commands) => self.tell(commands).await,
+            Action::Exec(daemon, argv) => match self.exec(daemon, argv).await {
+                Err(error) if !error.lost => {
+                    let log = self.tail(&daemon.container(), LOG_LINES).await.unwrap_or_default();
+                    Err(HostError { log, ..error })
+                }
+                done => done,
+            },
+            Action::WaitUntil(condition) => self.wait_until(condition, step).await,
+        }
+    }
+}

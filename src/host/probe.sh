@@ -1,0 +1,54 @@
+# Looks at a node and changes nothing. Run by `sh -s` as root, with FILES and DISKS set by the lines before it.
+# Output: sections that begin with a line @@name; src/facts/probe.rs reads them.
+LC_ALL=C; export LC_ALL
+s() { printf '\n@@%s\n' "$1"; }
+
+s host; uname -nrm
+s addr; ip -o addr show 2>/dev/null || hostname -I
+d=/var/lib/ceph; while [ ! -d "$d" ]; do d=${d%/*}; done
+s free; df -Pk "${d:-/}" | { read -r _; read -r _ _ _ free _; echo "$free"; }
+
+s files
+set --; for f in $FILES /var/lib/ceph/osd/ceph-*/keyring; do [ -f "$f" ] && set -- "$@" "$f"; done
+if [ $# -gt 0 ]; then stat -c 's %a %n' "$@"; sha256sum "$@" | while IFS= read -r l; do echo "h $l"; done; fi
+if [ -f /etc/ceph/ceph.conf ]; then s conf; cat /etc/ceph/ceph.conf; fi
+if [ -e /var/lib/ceph/cephdock/identity.json ]; then s identity; cat /var/lib/ceph/cephdock/identity.json; fi
+
+s mons
+for d in /var/lib/ceph/mon/*; do
+  case $d in *.prepare | *.bootstrap) continue ;; esac
+  [ -d "$d" ] || continue
+  fsid=; [ -f "$d/cephdock.fsid" ] && read -r fsid <"$d/cephdock.fsid"
+  echo "${d##*/} $fsid"
+done
+s osds
+for d in /var/lib/ceph/osd/ceph-*; do
+  case $d in *.prepare) continue ;; esac
+  [ -d "$d" ] || continue
+  uuid=-; [ -f "$d/fsid" ] && read -r uuid <"$d/fsid"
+  fsid=-; [ -f "$d/ceph_fsid" ] && read -r fsid <"$d/ceph_fsid"
+  echo "${d##*/} $uuid $fsid"
+done
+
+for disk in $DISKS; do
+  s "disk $disk"
+  [ -e "$disk" ] || continue
+  echo exists
+  real=$(readlink -f "$disk"); echo "real $real"
+  [ -b "$real" ] || continue
+  echo block
+  lsblk -bnPo KNAME,TYPE,SIZE,SERIAL,WWN,FSTYPE,MOUNTPOINT "$real" 2>/dev/null | while IFS= read -r l; do echo "lsblk $l"; done
+  for l in /dev/disk/by-id/*; do [ "$l" -ef "$real" ] && echo "byid $l"; done
+  for l in "/sys/block/${real##*/}/holders/"*; do [ -e "$l" ] && echo "holder ${l##*/}"; done
+  while read -r name _; do [ "$name" = "$real" ] && echo swap; done </proc/swaps
+  if command -v blkid >/dev/null; then
+    found=$(blkid -p -o export "$real" 2>/dev/null); echo "blkid-status $?"
+    [ -z "$found" ] || echo "$found" | while IFS= read -r l; do echo "blkid $l"; done
+  fi
+  echo "head $(head -c 4096 "$real" 2>/dev/null | base64 | tr -d '\n')"
+  # a disk that cannot be read gives no answer, which is not the same as zeros
+  if first=$(head -c 1048576 "$real" 2>/dev/null | tr -d '\0' | head -c 1 | wc -c) && head -c 1048576 "$real" >/dev/null 2>&1; then
+    if [ "$first" -eq 0 ]; then echo "zero yes"; else echo "zero no"; fi
+  fi
+done
+s end

@@ -1,0 +1,55 @@
+//! Waiting for the cluster: ask, back off a little, ask again; always with a deadline.
+
+use std::time::{Duration, Instant};
+
+use super::node::Node;
+use super::{HostError, StepReport};
+use crate::event::Unit;
+use crate::plan::Condition;
+use crate::plan::condition::Progress;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1000);
+/// All is up and clean and only a warning stands: it is given this long to go away by itself.
+const PATIENCE_WITH_WARNINGS: Duration = Duration::from_secs(60);
+
+impl Node {
+    pub(super) async fn wait_until(&self, condition: &Condition, step: &StepReport) -> Result<(), HostError> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut last: Option<Progress> = None;
+        let mut unchanged_since = Instant::now();
+        loop {
+            let (progress, error) = match self.ask_cluster().await {
+                Ok(cluster) => (condition.progress(Some(&cluster)), None),
+                Err(error) if error.lost => return Err(error),
+                Err(error) => (condition.progress(None), Some(error.what)),
+            };
+            if progress.met() {
+                return Ok(());
+            }
+            if last.as_ref() != Some(&progress) {
+                let figures = (progress.total > 1).then_some((progress.done, progress.total, Unit::Count));
+                step.progress(progress.message.clone(), figures);
+                unchanged_since = Instant::now();
+                pause = FIRST_PAUSE;
+            }
+            let only_warnings = progress.only_health && unchanged_since.elapsed() > PATIENCE_WITH_WARNINGS;
+            if only_warnings || begun.elapsed() > condition.deadline() {
+                return Err(given_up(condition, &progress, begun.elapsed(), error));
+            }
+            last = Some(progress);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn given_up(condition: &Condition, progress: &Progress, after: Duration, error: Option<String>) -> HostError {
+    let seen = error.map_or_else(|| progress.message.clone(), |e| format!("{}: {e}", progress.message));
+    let error = HostError::new(format!("waited {} s for {condition}: {seen}", after.as_secs()));
+    if progress.only_health {
+        return error.hint("every daemon is up and every PG clean; `docker exec mon ceph health detail` on a mon node explains the warning");
+    }
+    error.hint("look at the logs of the daemons named (`docker logs`), and whether the nodes reach each other on ports 3300, 6789 and 6800-7300; then run the same command again")
+}

@@ -1,0 +1,81 @@
+//! The primitives that a host can carry out. A closed set: a new kind of daemon adds none.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Condition;
+use crate::daemon::{ContainerSpec, DaemonId};
+use crate::secret::Secret;
+
+/// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Writes files, each whole or not at all, in this order.
+    WriteFiles(Vec<FileSpec>),
+    /// Pulls an image by its reference.
+    PullImage(String),
+    /// Makes a container and starts it. Taken up where it was cut off if it is there and its labels say it is this one.
+    Run(ContainerSpec),
+    /// Starts a container of ours that is there.
+    Start(DaemonId),
+    /// Stops and removes a container of ours, then runs the new one.
+    Replace(ContainerSpec),
+    /// Commands to the mons, in order; each ends well or the step fails.
+    Ceph(Vec<MonCommand>),
+    /// Runs a program in a daemon's container.
+    Exec(DaemonId, Vec<String>),
+    /// Asks the mons until it is so.
+    WaitUntil(Condition),
+}
+
+/// A file to write: owner root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Absolute path.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its folder is made with these permission bits if it is not there.
+    pub folder_mode: u32,
+    /// All of its content.
+    pub content: Secret,
+}
+
+/// A command to the mons, as the `ceph` tool would send it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MonCommand {
+    /// Its JSON: `prefix` and arguments. Never secret.
+    pub json: Value,
+    /// What it is about, for people: an entity, a pool.
+    pub about: String,
+    /// What goes with it where `ceph` would read a file (`-i`).
+    pub input: Option<Secret>,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteFiles(files) => {
+                let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+                write!(f, "write {}", paths.join(", "))
+            }
+            Self::PullImage(reference) => write!(f, "pull {reference}"),
+            Self::Run(spec) => write!(f, "start {}", spec.daemon),
+            Self::Start(daemon) => write!(f, "start {daemon} again"),
+            Self::Replace(spec) => write!(f, "replace {}", spec.daemon),
+            Self::Ceph(commands) => {
+                let words: Vec<String> = commands.iter().map(MonCommand::to_string).collect();
+                write!(f, "ceph {}", words.join(", "))
+            }
+            Self::Exec(_, argv) => f.write_str(&argv.join(" ")),
+            Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
+        }
+    }
+}
+
+impl fmt::Display for MonCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.json["prefix"].as_str().unwrap_or_default(), self.about)
+    }
+}

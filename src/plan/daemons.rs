@@ -1,0 +1,164 @@
+//! Images and containers: what is missing, does not run, or is not as it should be.
+
+use std::collections::BTreeMap;
+
+use super::fleet::{Fleet, Usable};
+use super::osds::{Osd, Osds};
+use super::settle;
+use super::{Action, Condition, Lane, Step, Waiting, Why, answers, files};
+use crate::daemon::osd::Store;
+use crate::daemon::{ContainerSpec, DaemonId, mgr, mon, osd};
+use crate::facts::{ContainerFact, ContainerState};
+use crate::identity::Identity;
+use crate::inventory::NodeName;
+
+/// The image, where it is missing and a daemon needs it.
+pub(super) fn images(fleet: &Fleet) -> Vec<Lane> {
+    let image = &fleet.want.cluster.image;
+    let without = fleet.usable.iter().filter(|u| {
+        let roles = u.node.roles;
+        (roles.mon || roles.mgr || roles.osd) && u.docker.image.is_none()
+    });
+    let pull = |u: &Usable| {
+        Lane::new(&u.node.name, vec![Step::new(Action::PullImage(image.clone()), Why::Missing)])
+    };
+    without.map(pull).collect()
+}
+
+/// A daemon that a node shall run.
+struct Wanted {
+    spec: ContainerSpec,
+    why_missing: Why,
+}
+
+fn wanted(fleet: &Fleet, id: &Identity, osds: &Osds, u: &Usable) -> Vec<Wanted> {
+    let (want, node) = (fleet.want, u.node);
+    let mut daemons = Vec::new();
+    if node.roles.mon && (files::has_store(u) || files::may_make_store(fleet, id)) {
+        daemons.push(Wanted { spec: mon::container(want, node, id.fsid), why_missing: Why::Missing });
+    }
+    for o in osds.of(&node.name) {
+        let spec = osd::container(want, node, id.fsid, o.daemon(), o.uuid, &o.store);
+        daemons.push(Wanted { spec, why_missing: why_missing(o) });
+    }
+    if node.roles.mgr {
+        daemons.push(Wanted { spec: mgr::container(want, node, id.fsid), why_missing: Why::Missing });
+    }
+    daemons
+}
+
+fn why_missing(osd: &Osd) -> Why {
+    match &osd.store {
+        Store::Device(_) if osd.made => Why::Missing,
+        Store::Device(path) if osd.on_disk => Why::OsdFound(path.clone()),
+        Store::Device(path) => Why::BlankDisk(path.clone()),
+        Store::File(_) => Why::Missing,
+    }
+}
+
+/// What a container needs.
+#[derive(PartialEq)]
+enum Need {
+    Nothing,
+    Run,
+    Start,
+    /// It must be made anew; `bool`: it runs now, so this interrupts something.
+    Anew(bool),
+}
+
+fn need(container: Option<&ContainerFact>, spec: &ContainerSpec) -> Need {
+    let Some(container) = container else { return Need::Run };
+    let same = container.ours.as_ref().is_some_and(|o| o.spec == spec.digest()) && container.as_made;
+    match container.state {
+        ContainerState::Running | ContainerState::Restarting if same => Need::Nothing,
+        ContainerState::Created | ContainerState::Exited if same => Need::Start,
+        ContainerState::Running => Need::Anew(true),
+        _ => Need::Anew(false),
+    }
+}
+
+/// Daemons that do not run. All at once: in a new cluster nothing waits for anything, and in an old one they are down
+/// anyway.
+pub(super) fn start(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
+    let mut lanes = Vec::new();
+    let mut mons_start = false;
+    for u in &fleet.usable {
+        for daemon in wanted(fleet, id, osds, u) {
+            let spec = daemon.spec;
+            let container = u.facts.container(&spec.daemon.container());
+            let is_mon = spec.daemon == DaemonId::mon(&u.node.name);
+            let (action, why) = match need(container, &spec) {
+                Need::Nothing | Need::Anew(true) => continue,
+                Need::Run => (Action::Run(spec), daemon.why_missing),
+                Need::Start => (Action::Start(spec.daemon), Why::NotRunning),
+                Need::Anew(false) => (Action::Replace(spec), Why::NotRunning),
+            };
+            mons_start |= is_mon;
+            lanes.push(Lane::new(&u.node.name, vec![Step::new(action, why)]));
+        }
+    }
+    // While the daemons start, the mons are waited for on the side; then the pool is made, so that its PGs peer as the
+    // OSDs come up.
+    if !answers(fleet.seen) && (mons_start || !lanes.is_empty()) {
+        lanes.extend(meet(fleet, id));
+    }
+    lanes
+}
+
+/// Waits for the mons and, in a new cluster, makes the pool.
+pub(super) fn meet(fleet: &Fleet, id: &Identity) -> Option<Lane> {
+    let asker = fleet.asker()?;
+    let seen = match &fleet.seen.cluster {
+        crate::facts::Seen::Unknown(why) => why.clone(),
+        _ => "no mon has run yet".into(),
+    };
+    let mut steps = vec![Step::new(Action::WaitUntil(Condition::Quorum), Why::NotYet(seen))];
+    if !id.established {
+        steps.push(settle::create_pool(fleet.want));
+    }
+    Some(Lane::new(&asker.node.name, steps))
+}
+
+/// Daemons that run, but not as they should: one node in a round, and only when all is well otherwise, so that neither
+/// the quorum nor the data is ever short of more than one node.
+pub(super) fn replace(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
+    for u in &fleet.usable {
+        let drifted = wanted(fleet, id, osds, u).into_iter().filter(|d| {
+            need(u.facts.container(&d.spec.daemon.container()), &d.spec) == Need::Anew(true)
+        });
+        let steps: Vec<Step> =
+            drifted.map(|d| Step::new(Action::Replace(d.spec), Why::Differs)).collect();
+        if !steps.is_empty() {
+            return vec![Lane::new(&u.node.name, steps)];
+        }
+    }
+    Vec::new()
+}
+
+/// Daemons of ours that the inventory does not ask for.
+pub(super) fn left_alone(fleet: &Fleet, osds: &Osds) -> Vec<Waiting> {
+    let mut waiting = Vec::new();
+    for u in &fleet.usable {
+        let mut extra: BTreeMap<String, &NodeName> = BTreeMap::new();
+        for ours in u.docker.containers.iter().filter_map(|c| c.ours.as_ref()) {
+            let roles = u.node.roles;
+            let wanted = match ours.daemon.kind {
+                crate::daemon::Kind::Mon => roles.mon,
+                crate::daemon::Kind::Mgr => roles.mgr,
+                // numbers that could not be given yet are not known to be extra
+                crate::daemon::Kind::Osd => {
+                    osds.of(&u.node.name).any(|o| o.daemon() == ours.daemon) || !osds.waiting.is_empty()
+                }
+            };
+            if !wanted {
+                extra.insert(ours.daemon.to_string(), &u.node.name);
+            }
+        }
+        waiting.extend(extra.into_iter().map(|(daemon, node)| Waiting {
+            node: Some(node.clone()),
+            what: format!("{daemon} is not in the inventory; it is left as it is"),
+            holds_up: false,
+        }));
+    }
+    waiting
+}

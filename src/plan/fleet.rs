@@ -1,0 +1,99 @@
+//! Which nodes can be worked on in this round, and what the others hold up.
+
+use super::{Finding, Refusal, Waiting};
+use crate::facts::{ClusterFacts, DockerFacts, Facts, NodeFacts, Seen};
+use crate::identity::Identity;
+use crate::inventory::{Inventory, Node, NodeName};
+
+/// The nodes of the inventory, sorted.
+pub(super) struct Fleet<'a> {
+    pub want: &'a Inventory,
+    pub seen: &'a Facts,
+    /// Nodes that can be worked on.
+    pub usable: Vec<Usable<'a>>,
+    /// Nodes that cannot, with the reason.
+    pub skipped: Vec<(&'a NodeName, String)>,
+}
+
+/// A node that can be worked on.
+#[derive(Clone, Copy)]
+pub(super) struct Usable<'a> {
+    pub node: &'a Node,
+    pub facts: &'a NodeFacts,
+    pub docker: &'a DockerFacts,
+}
+
+impl<'a> Fleet<'a> {
+    /// Sorts the nodes. A new cluster is only begun, and one that was cut off at its beginning only taken up, with all
+    /// its mons: whether another identity or store lies on a node that cannot be seen is unknown.
+    pub(super) fn sort(want: &'a Inventory, seen: &'a Facts, id: &Identity) -> Result<Self, Refusal> {
+        let mut fleet = Self { want, seen, usable: Vec::new(), skipped: Vec::new() };
+        let mut blocked = Vec::new();
+        for node in &want.nodes {
+            match usable(node, seen.nodes.get(&node.name)) {
+                Ok(usable) => fleet.usable.push(usable),
+                Err((why, hint)) => {
+                    if node.roles.mon && !id.established {
+                        blocked.push(Finding { node: node.name.clone(), what: why.clone(), hint });
+                    }
+                    fleet.skipped.push((&node.name, why));
+                }
+            }
+        }
+        if blocked.is_empty() {
+            Ok(fleet)
+        } else {
+            Err(Refusal { to_protect_data: false, findings: blocked })
+        }
+    }
+
+    /// What the mons say, if they answer.
+    pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
+        self.seen.cluster.value()
+    }
+
+    /// The node through which the mons are asked: the first usable one with a mon.
+    pub(super) fn asker(&self) -> Option<&Usable<'a>> {
+        self.usable.iter().find(|u| u.node.roles.mon)
+    }
+
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let wait = |(node, why): &(&NodeName, String)| Waiting {
+            node: Some((*node).clone()),
+            what: format!("nothing is done on this node: {why}"),
+            holds_up: true,
+        };
+        self.skipped.iter().map(wait).collect()
+    }
+}
+
+fn usable<'a>(node: &'a Node, seen: Option<&'a Seen<NodeFacts>>) -> Result<Usable<'a>, (String, String)> {
+    let facts = match seen {
+        Some(Seen::Value(facts)) => facts,
+        Some(Seen::Unknown(why)) => {
+            let hint = format!("make {} reachable and run the same command again", node.name);
+            return Err((why.clone(), hint));
+        }
+        Some(Seen::Absent) | None => {
+            return Err(("it was not looked at".into(), "run the same command again".into()));
+        }
+    };
+    if !facts.addresses.contains(&node.address) {
+        let others: Vec<String> =
+            facts.addresses.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
+        return Err((
+            format!("none of its interfaces has the address {} (they have {})", node.address, others.join(", ")),
+            format!(
+                "set `address` of {} to the one it has in the public network, and `ssh.host` if SSH uses another",
+                node.name
+            ),
+        ));
+    }
+    match &facts.docker {
+        crate::facts::Docker::Up(docker) => Ok(Usable { node, facts, docker }),
+        crate::facts::Docker::Down(why) => Err((
+            format!("Docker cannot be used: {why}"),
+            format!("look at `systemctl status docker` on {}, then run the same command again", node.name),
+        )),
+    }
+}

@@ -1,0 +1,142 @@
+//! Never touch what cephdock did not make: refuse, naming all of it, before anything is done.
+
+use uuid::Uuid;
+
+use super::files::{ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING};
+use super::fleet::{Fleet, Usable};
+use super::{Finding, Refusal};
+use crate::daemon::{DaemonId, Kind, mgr, mon};
+use crate::facts::cluster::digest;
+use crate::facts::{ContainerFact, IdentityFile};
+use crate::identity::Identity;
+
+pub(super) fn refuse(fleet: &Fleet, id: &Identity) -> Result<(), Refusal> {
+    // an identity that no node holds yet is a new one: then every trace of Ceph is somebody else's
+    let new = !fleet.seen.nodes.values().filter_map(crate::facts::Seen::value).any(|facts| {
+        matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid)
+    });
+    let mut findings = Vec::new();
+    for node in &fleet.usable {
+        let mut find = |what: String, hint: &str| {
+            findings.push(Finding { node: node.node.name.clone(), what, hint: hint.to_owned() });
+        };
+        conf(node, id.fsid, new, &mut find);
+        keys(node, id, &mut find);
+        stores(node, id.fsid, &mut find);
+        for container in &node.docker.containers {
+            containers(container, node, id.fsid, &mut find);
+        }
+    }
+    if let Some(cluster) = fleet.cluster()
+        && cluster.fsid != id.fsid
+        && let Some(asker) = fleet.asker()
+    {
+        findings.push(Finding {
+            node: asker.node.name.clone(),
+            what: format!("its mon belongs to the cluster {}, not to {}", cluster.fsid, id.fsid),
+            hint: ANOTHER.into(),
+        });
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Refusal { to_protect_data: true, findings }) }
+}
+
+const ANOTHER: &str = "is this the right inventory? If the other cluster is not needed any more, remove its containers, \
+     /etc/ceph and /var/lib/ceph on this node by hand";
+
+fn conf(node: &Usable, fsid: Uuid, new: bool, find: &mut impl FnMut(String, &str)) {
+    match &node.facts.conf {
+        Some(conf) if conf.fsid != Some(fsid) => find(
+            match conf.fsid {
+                Some(other) => format!("/etc/ceph/ceph.conf belongs to the cluster {other}, not to {fsid}"),
+                None => "/etc/ceph/ceph.conf is there, and names no cluster".into(),
+            },
+            ANOTHER,
+        ),
+        Some(conf) if !conf.ours => find(
+            "/etc/ceph/ceph.conf was not written by cephdock".into(),
+            "move it away; put options of your own under cluster.config in the inventory",
+        ),
+        Some(_) | None => {}
+    }
+    if new && node.facts.conf.as_ref().is_some_and(|c| c.fsid == Some(fsid)) {
+        find(
+            "it has a ceph.conf of this cluster, but no mon node holds the cluster's identity".into(),
+            "bring back /var/lib/ceph/cephdock/identity.json on the mon nodes from a backup",
+        );
+    }
+}
+
+/// Files are written in order, ceph.conf first: without it, a key other than this cluster's is somebody else's.
+fn keys(node: &Usable, id: &Identity, find: &mut impl FnMut(String, &str)) {
+    if node.facts.conf.is_some() {
+        return;
+    }
+    let mgr = DaemonId::mgr(&node.node.name);
+    let ours = [
+        (ADMIN_KEYRING.to_owned(), mon::admin_entity(id).keyring(true)),
+        (BOOTSTRAP_OSD_KEYRING.to_owned(), mon::bootstrap_osd_entity(id).keyring(true)),
+        (format!("{}/keyring", mgr.data_dir()), mgr::entity(id, &mgr).keyring(false)),
+    ];
+    for (path, keyring) in ours {
+        if node.facts.files.get(&path).is_some_and(|f| f.sha256 != digest(keyring.expose())) {
+            find(format!("{path} holds a key of another cluster"), ANOTHER);
+        }
+    }
+}
+
+fn stores(node: &Usable, fsid: Uuid, find: &mut impl FnMut(String, &str)) {
+    for (name, store) in &node.facts.mon_stores {
+        if store.fsid != Some(fsid) {
+            let of = store.fsid.map_or("another cluster".into(), |f| format!("the cluster {f}"));
+            find(format!("/var/lib/ceph/mon/ceph-{name} is a mon store of {of}"), ANOTHER);
+        }
+    }
+    for (id, dir) in &node.facts.osd_dirs {
+        if dir.ceph_fsid != Some(fsid) {
+            let of = dir.ceph_fsid.map_or("an unknown cluster".into(), |f| format!("the cluster {f}"));
+            find(format!("/var/lib/ceph/osd/ceph-{id} is an OSD of {of}"), ANOTHER);
+        }
+    }
+}
+
+fn containers(
+    container: &ContainerFact,
+    node: &Usable,
+    fsid: Uuid,
+    find: &mut impl FnMut(String, &str),
+) {
+    let name = &container.name;
+    match &container.ours {
+        // a stranger may have any name that is not needed here
+        None if !needed(name, node) => {}
+        None => find(
+            format!("a container called {name} is there that cephdock did not make"),
+            "rename it (`docker rename`) or remove it",
+        ),
+        Some(ours) if ours.fsid != fsid.to_string() => {
+            find(format!("the container {name} belongs to the cluster {}", ours.fsid), ANOTHER);
+        }
+        Some(ours) => {
+            let wanted = match ours.daemon.kind {
+                Kind::Mon => DaemonId::mon(&node.node.name),
+                Kind::Mgr => DaemonId::mgr(&node.node.name),
+                Kind::Osd => return,
+            };
+            if ours.daemon != wanted {
+                find(
+                    format!("the container {name} is {}, not {wanted}", ours.daemon),
+                    "a node's name cannot change while it has daemons: write the old name in the inventory",
+                );
+            }
+        }
+    }
+}
+
+fn needed(name: &str, node: &Usable) -> bool {
+    let roles = node.node.roles;
+    match name {
+        "mon" => roles.mon,
+        "mgr" => roles.mgr,
+        _ => roles.osd && name.strip_prefix("osd-").is_some_and(|id| id.parse::<u32>().is_ok()),
+    }
+}

@@ -1,0 +1,233 @@
+//! Room 3, what to do: a pure function of (inventory, facts, identity). No clock, no randomness, no I/O.
+//!
+//! [`up`] is the table of contents. Only the first stage of a plan is ever carried out; then everything is looked at
+//! again and planned again, until the plan is empty. So a stage may take for granted what the stages before it do, and
+//! what cannot be known yet is left to a later round or named in [`Plan::waiting`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::facts::{Facts, Seen};
+use crate::identity::Identity;
+use crate::inventory::{Inventory, NodeName};
+
+pub mod action;
+mod auth;
+pub mod condition;
+mod daemons;
+mod files;
+mod fleet;
+mod foreign;
+mod osds;
+mod settle;
+
+pub use action::{Action, FileSpec, MonCommand};
+pub use condition::Condition;
+
+/// What to do, in order. Empty: the cluster is as the inventory says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Barriers: the next stage begins when every node is done with the one before.
+    pub stages: Vec<Stage>,
+    /// What is left alone for now.
+    pub waiting: Vec<Waiting>,
+}
+
+impl Plan {
+    /// Nothing to do and nothing that waits.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// How many steps it has.
+    pub fn steps(&self) -> usize {
+        self.stages.iter().map(Stage::steps).sum()
+    }
+}
+
+/// Steps that may be done at the same time, but for those of one lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Which one.
+    pub name: StageName,
+    /// Sequences of steps. Lanes run side by side, on one node too.
+    pub lanes: Vec<Lane>,
+}
+
+impl Stage {
+    /// How many steps it has.
+    pub fn steps(&self) -> usize {
+        self.lanes.iter().map(|l| l.steps.len()).sum()
+    }
+}
+
+/// Steps of one node, in order. A step that fails ends its lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lane {
+    /// Where.
+    pub node: NodeName,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+/// One thing to do, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+    /// Why.
+    pub why: Why,
+}
+
+/// The stages there are, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageName {
+    /// The cluster's identity goes to the mon nodes, before anything uses it.
+    Identity,
+    /// The image.
+    Image,
+    /// ceph.conf and keyrings.
+    Files,
+    /// Keys and OSD numbers, in a cluster that runs.
+    Register,
+    /// Containers.
+    Daemons,
+    /// Pool, quorum, PGs, health.
+    Settle,
+    /// Daemons that run but not as they should, a node at a time.
+    Replace,
+}
+
+impl fmt::Display for StageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Identity => "write the cluster's identity",
+            Self::Image => "fetch the image",
+            Self::Files => "write configuration and keys",
+            Self::Register => "register daemons",
+            Self::Daemons => "start daemons",
+            Self::Settle => "wait for a healthy cluster",
+            Self::Replace => "replace daemons that have drifted",
+        })
+    }
+}
+
+/// Why a step is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It is not there.
+    Missing,
+    /// It is there and not as it should be.
+    Differs,
+    /// It is there and does not run.
+    NotRunning,
+    /// The OSD's disk is blank and will be formatted.
+    BlankDisk(String),
+    /// The disk carries this OSD already.
+    OsdFound(String),
+    /// The mons have met for the first time.
+    FirstQuorum,
+    /// It is not so yet; the text says what is seen now.
+    NotYet(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is missing"),
+            Self::Differs => f.write_str("it is not as it should be"),
+            Self::NotRunning => f.write_str("it is not running"),
+            Self::BlankDisk(path) => write!(f, "it is missing; {path} is blank and will be formatted"),
+            Self::OsdFound(path) => write!(f, "it is missing; {path} carries its data"),
+            Self::FirstQuorum => f.write_str("the mons have met"),
+            Self::NotYet(seen) => f.write_str(seen),
+        }
+    }
+}
+
+/// Something that is wanted and not planned, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Where, if it is about one node.
+    pub node: Option<NodeName>,
+    /// What, and what it waits for.
+    pub what: String,
+    /// The run cannot call itself converged because of it. Otherwise it is only worth knowing.
+    pub holds_up: bool,
+}
+
+/// Why there is no plan. Nothing was touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Going on could hurt data: exit code 3. Otherwise something stands in the way: exit code 1.
+    pub to_protect_data: bool,
+    /// Everything that was found.
+    pub findings: Vec<Finding>,
+}
+
+/// One reason not to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where.
+    pub node: NodeName,
+    /// What was seen.
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// What `up` is to do next, and after that.
+pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
+    let fleet = fleet::Fleet::sort(want, seen, id)?;
+    foreign::refuse(&fleet, id)?;
+    let osds = osds::Osds::choose(&fleet, id)?;
+    let mut plan = Plan::default();
+
+    plan.stage(StageName::Identity, files::identity(&fleet, id));
+    plan.stage(StageName::Image, daemons::images(&fleet));
+    plan.stage(StageName::Files, files::all(&fleet, id, &osds));
+    plan.stage(StageName::Register, auth::register(&fleet, id, &osds));
+    plan.stage(StageName::Daemons, daemons::start(&fleet, id, &osds));
+    plan.stage(StageName::Settle, settle::settle(&fleet, id, &osds));
+    plan.stage(StageName::Replace, daemons::replace(&fleet, id, &osds));
+
+    plan.waiting = fleet.waiting();
+    plan.waiting.extend(osds.waiting.iter().cloned());
+    plan.waiting.extend(files::waiting(&fleet, id));
+    plan.waiting.extend(daemons::left_alone(&fleet, &osds));
+    plan.waiting.extend(settle::waiting(&fleet));
+    Ok(plan)
+}
+
+impl Plan {
+    fn stage(&mut self, name: StageName, lanes: Vec<Lane>) {
+        let lanes: Vec<Lane> = lanes.into_iter().filter(|l| !l.steps.is_empty()).collect();
+        if !lanes.is_empty() {
+            self.stages.push(Stage { name, lanes });
+        }
+    }
+}
+
+impl Lane {
+    fn new(node: &NodeName, steps: Vec<Step>) -> Self {
+        Self { node: node.clone(), steps }
+    }
+}
+
+impl Step {
+    fn new(action: Action, why: Why) -> Self {
+        Self { action, why }
+    }
+}
+
+/// The nodes of a refusal, each once, in order: for a closing line.
+pub fn nodes_of(findings: &[Finding]) -> Vec<&NodeName> {
+    let by_name: BTreeMap<&NodeName, ()> = findings.iter().map(|f| (&f.node, ())).collect();
+    by_name.into_keys().collect()
+}
+
+/// Whether the mons answered.
+fn answers(seen: &Facts) -> bool {
+    matches!(seen.cluster, Seen::Value(_))
+}

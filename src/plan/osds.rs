@@ -1,0 +1,264 @@
+//! Which OSD is which: the uuid, number and disk of every OSD the inventory asks for.
+//!
+//! An OSD's uuid is derived from the cluster, its node and its disk, so it is the same in every run. Its number comes
+//! from whoever knows best: the OSD map, its data directory, the label on its disk, the key that was registered for it;
+//! only an OSD that none of them knows gets the lowest free number, and that only when it is certain that no other one
+//! has it.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::fleet::{Fleet, Usable};
+use super::{Finding, Refusal, Waiting, answers};
+use crate::daemon::DaemonId;
+use crate::daemon::osd::Store;
+use crate::facts::bluestore::Label;
+use crate::facts::cluster::digest;
+use crate::facts::{ClusterFacts, DiskContent, DiskFact};
+use crate::identity::Identity;
+use crate::inventory::{NodeName, OsdSpec};
+
+/// The OSDs of the nodes that can be worked on.
+pub(super) struct Osds {
+    pub all: Vec<Osd>,
+    pub waiting: Vec<Waiting>,
+}
+
+/// One OSD.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Osd {
+    pub node: NodeName,
+    pub number: u32,
+    pub uuid: Uuid,
+    pub store: Store,
+    /// Its data directory is there and complete.
+    pub made: bool,
+    /// Its disk carries its data already.
+    pub on_disk: bool,
+}
+
+impl Osd {
+    pub(super) fn daemon(&self) -> DaemonId {
+        DaemonId::osd(self.number)
+    }
+}
+
+/// An OSD whose number is not known yet.
+struct Candidate<'a> {
+    node: Usable<'a>,
+    uuid: Uuid,
+    store: Store,
+    label: Option<&'a Label>,
+}
+
+impl Osds {
+    pub(super) fn choose(fleet: &Fleet, id: &Identity) -> Result<Self, Refusal> {
+        let mut findings = Vec::new();
+        let mut waiting = Vec::new();
+        let mut candidates = Vec::new();
+        for node in &fleet.usable {
+            let mut files = 0;
+            for spec in &node.node.osds {
+                match spec {
+                    OsdSpec::File(bytes) => {
+                        files += 1;
+                        let uuid = id.osd_uuid(&node.node.name, &format!("file-{files}"));
+                        let store = Store::File(*bytes);
+                        candidates.push(Candidate { node: *node, uuid, store, label: None });
+                    }
+                    OsdSpec::Device(path) => {
+                        let path = path.to_string_lossy();
+                        match device(fleet, id, node, &path) {
+                            Ok(Some(candidate)) => candidates.push(candidate),
+                            Ok(None) => waiting.push(Waiting {
+                                node: Some(node.node.name.clone()),
+                                what: format!("{path} carries an OSD of this cluster that no mon can vouch for now"),
+                                holds_up: true,
+                            }),
+                            Err((what, hint)) => {
+                                findings.push(Finding { node: node.node.name.clone(), what, hint });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        twins(&candidates, &mut findings);
+        if !findings.is_empty() {
+            return Err(Refusal { to_protect_data: true, findings });
+        }
+        let mut osds = Self { all: Vec::new(), waiting };
+        osds.number(fleet, id, candidates);
+        Ok(osds)
+    }
+
+    /// Numbers in two passes: first those that are known somewhere, then the new ones.
+    fn number(&mut self, fleet: &Fleet, id: &Identity, candidates: Vec<Candidate>) {
+        let known: Vec<Option<u32>> =
+            candidates.iter().map(|c| known_number(c, fleet.cluster(), id)).collect();
+        let mut taken: BTreeSet<u32> = known.iter().flatten().copied().collect();
+        taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
+        if let Some(cluster) = fleet.cluster() {
+            taken.extend(cluster.osds.keys());
+            taken.extend(cluster.auth.keys().filter_map(|e| e.strip_prefix("osd.")?.parse::<u32>().ok()));
+        }
+        // While the mons are silent, numbers may be given only if no OSD can have one that is not seen here: in a
+        // cluster that has never met, where every node of the inventory was looked at.
+        let certain = answers(fleet.seen) || (!id.established && fleet.skipped.is_empty());
+        for (candidate, known) in candidates.into_iter().zip(known) {
+            let number = match known {
+                Some(number) => number,
+                None if certain => {
+                    let free = (0..).find(|n| !taken.contains(n)).unwrap_or_default();
+                    taken.insert(free);
+                    free
+                }
+                None => {
+                    self.waiting.push(Waiting {
+                        node: Some(candidate.node.node.name.clone()),
+                        what: format!(
+                            "a new OSD {} gets its number when the mons answer",
+                            match &candidate.store {
+                                Store::Device(path) => format!("on {path}"),
+                                Store::File(_) => "in a file".into(),
+                            }
+                        ),
+                        holds_up: true,
+                    });
+                    continue;
+                }
+            };
+            self.all.push(Osd {
+                node: candidate.node.node.name.clone(),
+                number,
+                uuid: candidate.uuid,
+                made: candidate.node.facts.osd_dirs.contains_key(&number),
+                on_disk: candidate.label.is_some(),
+                store: candidate.store,
+            });
+        }
+    }
+
+    /// The OSDs of a node.
+    pub(super) fn of<'s>(&'s self, node: &'s NodeName) -> impl Iterator<Item = &'s Osd> {
+        self.all.iter().filter(move |o| &o.node == node)
+    }
+
+    /// All their numbers.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        self.all.iter().map(|o| o.number).collect()
+    }
+}
+
+/// May this disk be this node's OSD? `None`: it cannot be known while the mons are silent.
+fn device<'a>(
+    fleet: &Fleet<'a>,
+    id: &Identity,
+    node: &Usable<'a>,
+    path: &str,
+) -> Result<Option<Candidate<'a>>, (String, String)> {
+    let Some(disk) = node.facts.disks.get(path) else {
+        return Err((format!("{path} was not looked at"), "run the same command again".into()));
+    };
+    let uuid = id.osd_uuid(&node.node.name, disk.identity(path));
+    let candidate = |uuid, label| {
+        let store = Store::Device(disk.stable_path.clone());
+        Ok(Some(Candidate { node: *node, uuid, store, label }))
+    };
+    match &disk.content {
+        DiskContent::Blank => candidate(uuid, None),
+        DiskContent::BlueStore(label) if label.osd_uuid == uuid => candidate(uuid, Some(label)),
+        DiskContent::BlueStore(label) if label.ceph_fsid == Some(id.fsid) && label.complete => {
+            // an OSD of this cluster that came from another node, or whose disk tells its serial number only now
+            match fleet.cluster() {
+                Some(c) if c.osds.values().any(|o| o.uuid == label.osd_uuid) => {
+                    candidate(label.osd_uuid, Some(label))
+                }
+                Some(_) => Err(refusal(path, disk)),
+                None => Ok(None),
+            }
+        }
+        _ => Err(refusal(path, disk)),
+    }
+}
+
+fn refusal(path: &str, disk: &DiskFact) -> (String, String) {
+    let wipe = format!(
+        "if nothing on it is needed any more, wipe it by hand (`wipefs -a {path}` and \
+         `dd if=/dev/zero of={path} bs=1M count=10`); otherwise name another disk"
+    );
+    let size = crate::plan::osds::size(disk.size);
+    match &disk.content {
+        DiskContent::Missing => {
+            (format!("there is no {path}"), "look at `lsblk` on the node and correct `device`".into())
+        }
+        DiskContent::NotADisk(what) => {
+            (format!("{path} is {what}"), "name a whole disk; `lsblk` on the node lists them".into())
+        }
+        DiskContent::Unknown(why) => (
+            format!("what is on {path} ({size}) cannot be told: {why}"),
+            "see to it that `lsblk` and `blkid -p` work on the node".into(),
+        ),
+        DiskContent::Occupied(found) => (format!("{path} ({size}) is not blank: {}", found.join("; ")), wipe),
+        DiskContent::BlueStore(label) => {
+            let of = match (label.whoami, label.ceph_fsid) {
+                (Some(n), Some(fsid)) => format!("osd.{n} of the cluster {fsid}"),
+                _ => format!("the beginning of an OSD with the uuid {}", label.osd_uuid),
+            };
+            (format!("{path} ({size}) is not blank: it carries {of}"), wipe)
+        }
+        // only asked for disks that are not blank
+        DiskContent::Blank => (format!("{path} is blank"), wipe),
+    }
+}
+
+/// A disk's size in words.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if value >= 100.0 || value.fract() < 0.05 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// Two entries that are one disk under two names, or two disks that tell the same serial number.
+fn twins(candidates: &[Candidate], findings: &mut Vec<Finding>) {
+    let mut seen = BTreeSet::new();
+    for candidate in candidates {
+        if !seen.insert(candidate.uuid) {
+            let store = match &candidate.store {
+                Store::Device(path) => path.as_str(),
+                Store::File(_) => "a file",
+            };
+            findings.push(Finding {
+                node: candidate.node.node.name.clone(),
+                what: format!("two OSDs of the inventory are the same disk, {store}"),
+                hint: "name each disk once; disks that tell no serial number of their own cannot be told apart".into(),
+            });
+        }
+    }
+}
+
+fn known_number(c: &Candidate, cluster: Option<&ClusterFacts>, id: &Identity) -> Option<u32> {
+    let in_map = || cluster?.osds.iter().find(|(_, o)| o.uuid == c.uuid).map(|(n, _)| *n);
+    let in_dir = || {
+        let dirs = &c.node.facts.osd_dirs;
+        dirs.iter().find(|(_, d)| d.uuid == Some(c.uuid)).map(|(n, _)| *n)
+    };
+    let on_disk = || c.label?.whoami;
+    let in_auth = || {
+        let key = digest(id.osd_key(c.uuid).expose());
+        let entity = cluster?.auth.iter().find(|(e, k)| e.starts_with("osd.") && **k == key)?;
+        entity.0.strip_prefix("osd.")?.parse().ok()
+    };
+    in_map().or_else(in_dir).or_else(on_disk).or_else(in_auth)
+}

@@ -1,0 +1,122 @@
+//! The last stage: pool, quorum, placement groups, health.
+
+use serde_json::json;
+
+use super::condition::Settled;
+use super::fleet::Fleet;
+use super::osds::Osds;
+use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
+use crate::daemon::DaemonId;
+use crate::facts::ClusterFacts;
+use crate::identity::Identity;
+use crate::inventory::Inventory;
+
+pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
+    let Some(asker) = fleet.asker() else { return Vec::new() };
+    let Some(cluster) = fleet.cluster() else {
+        return meet_again(fleet, id);
+    };
+    let pool = &fleet.want.cluster.pool;
+    let mut steps = Vec::new();
+    let seen = cluster.pools.get(&pool.name);
+    match seen {
+        None => steps.push(create_pool(fleet.want)),
+        Some(fact) if fact.size < u64::from(pool.size) => steps.push(grow_pool(fleet.want, fact.size)),
+        Some(_) => {}
+    }
+    if !seen.is_some_and(|p| p.applications.iter().any(|a| a == "rbd")) {
+        let up = Condition::OsdsUp(osds.numbers());
+        let progress = up.progress(Some(cluster));
+        if !progress.met() {
+            steps.push(Step::new(Action::WaitUntil(up), Why::NotYet(progress.message)));
+        }
+        steps.push(init_pool(fleet, &DaemonId::mon(&asker.node.name)));
+    }
+    let settled = Condition::Settled(settled(fleet, osds));
+    let progress = settled.progress(Some(cluster));
+    if !progress.met() || !steps.is_empty() {
+        let message = if progress.met() { "the pool is new".into() } else { progress.message };
+        steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
+    }
+    let mut lanes = vec![Lane::new(&asker.node.name, steps)];
+    lanes.extend(note_quorum(fleet, id, cluster));
+    lanes
+}
+
+/// The mons are silent though they run: wait for them.
+fn meet_again(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
+    let run = fleet.usable.iter().any(|u| !u.facts.running_mons().is_empty());
+    if run { daemons::meet(fleet, id).into_iter().collect() } else { Vec::new() }
+}
+
+/// Once all mons of the first monmap have met, that is noted beside the identity: from then on no store is ever made
+/// from nothing again.
+fn note_quorum(fleet: &Fleet, id: &Identity, cluster: &ClusterFacts) -> Vec<Lane> {
+    let met = id.initial_mons.iter().all(|m| cluster.mons.get(&m.name) == Some(&true));
+    if id.established || !met {
+        return Vec::new();
+    }
+    let established = Identity { established: true, ..id.clone() };
+    let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
+    mons.map(|u| Lane::new(&u.node.name, vec![files::identity_step(&established, Why::FirstQuorum)]))
+        .collect()
+}
+
+fn settled(fleet: &Fleet, osds: &Osds) -> Settled {
+    let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
+    Settled {
+        mons: mons.map(|u| u.node.name.to_string()).collect(),
+        mgrs: fleet.usable.iter().filter(|u| u.node.roles.mgr).count(),
+        osds: osds.numbers(),
+        healthy: fleet.skipped.is_empty(),
+    }
+}
+
+/// Creates the pool; does nothing where it is there. It starts with few PGs: the autoscaler, on by default since
+/// Ceph 15, gives it more as data comes.
+pub(super) fn create_pool(want: &Inventory) -> Step {
+    let pool = &want.cluster.pool;
+    let mut command = json!({
+        "prefix": "osd pool create", "pool": pool.name, "pool_type": "replicated",
+        "pg_num": FIRST_PGS, "pgp_num": FIRST_PGS, "size": pool.size,
+    });
+    if pool.size == 1 {
+        command["yes_i_really_mean_it"] = true.into();
+    }
+    let command = MonCommand { json: command, about: pool.name.clone(), input: None };
+    Step::new(Action::Ceph(vec![command]), Why::Missing)
+}
+
+/// The autoscaler's own smallest number for a pool: it never has to split or merge what was begun with it.
+const FIRST_PGS: u32 = 32;
+
+fn grow_pool(want: &Inventory, now: u64) -> Step {
+    let pool = &want.cluster.pool;
+    let json =
+        json!({"prefix": "osd pool set", "pool": pool.name, "var": "size", "val": pool.size.to_string()});
+    let about = format!("{} size {}", pool.name, pool.size);
+    let command = MonCommand { json, about, input: None };
+    Step::new(Action::Ceph(vec![command]), Why::NotYet(format!("it has {now} copies")))
+}
+
+fn init_pool(fleet: &Fleet, mon: &DaemonId) -> Step {
+    let argv = ["rbd", "pool", "init", &fleet.want.cluster.pool.name].map(str::to_owned).to_vec();
+    Step::new(Action::Exec(mon.clone(), argv), Why::Missing)
+}
+
+/// What is not as the inventory says and not changed by itself.
+pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
+    let pool = &fleet.want.cluster.pool;
+    let seen = fleet.cluster().and_then(|c| c.pools.get(&pool.name));
+    let fewer = seen.filter(|p| p.size > u64::from(pool.size));
+    let wait = |p: &crate::facts::cluster::PoolFact| Waiting {
+        node: None,
+        what: format!(
+            "pool {} keeps {} copies and the inventory asks for {}: taking copies away is left to you \
+             (`ceph osd pool set {} size {}`)",
+            pool.name, p.size, pool.size, pool.name, pool.size
+        ),
+        holds_up: false,
+    };
+    fewer.map(wait).into_iter().collect()
+}
