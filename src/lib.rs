@@ -16,3 +16,4 @@ pub mod inventory;
 pub mod report;
 pub mod secret;
 pub mod ssh;
+pub mod status;

@@ -1,1 +1,190 @@
-//! Rooms 5 and 6: events and facts, made visible.
+//! What a person or a script sees. Only this room and main.rs print.
+//!
+//! ```text
+//! Event ─┬─ bars   a terminal: one line a node, redrawn in place on stderr; the summary on stdout
+//!        ├─ lines  no terminal: one line an event on stdout, with its time
+//!        └─ json   --json: the events themselves, one a line on stdout, and nothing else there
+//! Status, PlanView, Failure ── rendered to a String by a function of (data, Screen), printed by Look
+//! ```
+//!
+//! Which of the three it is, is decided once, in [`Look::mode`]. Everything that comes from a node passes
+//! [`text::clean`] before it is shown.
+
+use std::io::{Write, stderr, stdout};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::event::Event;
+use crate::status::Status;
+
+mod bars;
+mod board;
+pub mod error;
+pub mod json;
+mod lines;
+pub mod plan_view;
+mod progress;
+pub mod screen;
+pub mod status_view;
+pub mod summary;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+pub use error::Failure;
+pub use plan_view::PlanView;
+pub use screen::{Color, Screen, Stream};
+
+/// How the user wants things shown: the global options.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// `--json`.
+    pub json: bool,
+    /// `-q`: nothing but what is wrong, on stderr.
+    pub quiet: bool,
+    /// `-v`, how often.
+    pub verbose: u8,
+    /// `--color`.
+    pub color: Color,
+}
+
+/// One of the three ways to follow a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Redrawn in place.
+    Bars,
+    /// One line an event.
+    Lines,
+    /// One JSON object an event.
+    Json,
+}
+
+impl Look {
+    /// Bars need both streams on one terminal that can move its cursor: they are drawn on stderr, and a stdout that
+    /// goes elsewhere wants the lines.
+    pub fn mode(&self) -> Mode {
+        let terminals = Stream::Out.is_terminal() && Stream::Err.is_terminal();
+        match () {
+            () if self.json => Mode::Json,
+            () if self.quiet || !terminals || screen::is_dumb() => Mode::Lines,
+            () => Mode::Bars,
+        }
+    }
+
+    /// Standard output as it is now.
+    pub fn screen(&self) -> Screen {
+        Screen::of(Stream::Out, self.color)
+    }
+
+    /// Prints text that was rendered for [`Look::screen`] on stdout. Its reader may have gone (`| head`); that is no
+    /// error.
+    pub fn print(&self, text: &str) {
+        write(&mut stdout(), text);
+    }
+
+    /// Prints a value as one line of JSON on stdout.
+    pub fn print_json<T: Serialize>(&self, value: &T) {
+        self.print(&json::line(value));
+    }
+
+    /// Prints a status: a table, or one JSON object.
+    pub fn print_status(&self, status: &Status) {
+        if self.json {
+            self.print_json(status);
+        } else {
+            self.print(&status_view::render(status, &self.screen()));
+        }
+    }
+
+    /// Prints a status in the place of the one before (`--watch`): on a terminal it is cleared first, elsewhere each
+    /// one follows after its time.
+    pub fn print_status_again(&self, status: &Status) {
+        if !self.json {
+            if Stream::Out.is_terminal() && !screen::is_dumb() {
+                self.print("\x1b[2J\x1b[H");
+            } else {
+                self.print(&format!("\n{}\n", text::rfc3339(SystemTime::now())));
+            }
+        }
+        self.print_status(status);
+    }
+
+    /// Prints a plan: stages and steps, or one JSON object.
+    pub fn print_plan(&self, plan: &PlanView) {
+        if self.json {
+            self.print_json(plan);
+        } else {
+            self.print(&plan_view::render(plan, &self.screen()));
+        }
+    }
+
+    /// Prints an error on stderr, with `--json` too: stdout is for the events alone.
+    pub fn print_failure(&self, failure: &Failure) {
+        let text = error::render(failure, &Screen::of(Stream::Err, self.color));
+        write(&mut stderr(), &text);
+    }
+}
+
+/// Somebody who is told what happens.
+trait Reporter: Send {
+    /// Something happened.
+    fn event(&mut self, event: &Event);
+    /// Time passed; whoever shows it may do so.
+    fn tick(&mut self) {}
+    /// Nothing more will come.
+    fn end(&mut self) {}
+}
+
+/// How often bars move: quick enough to look alive, slow enough to cost nothing over SSH.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows `events` until nobody can send any more. Await it before anything else is printed.
+pub async fn run(look: &Look, mut events: mpsc::UnboundedReceiver<Event>) {
+    let mut reporter = reporter(look);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            // first what happened, then the drawing of it
+            biased;
+            event = events.recv() => match event {
+                Some(event) => reporter.event(&event),
+                None => break,
+            },
+            _ = ticks.tick() => reporter.tick(),
+        }
+    }
+    reporter.end();
+}
+
+fn reporter(look: &Look) -> Box<dyn Reporter> {
+    let clock = Box::new(SystemTime::now);
+    let verbose = look.verbose > 0;
+    match look.mode() {
+        Mode::Bars => Box::new(bars::Bars::new(look.color, verbose)),
+        Mode::Json => Box::new(Json(stdout())),
+        Mode::Lines if look.quiet => {
+            let screen = Screen::of(Stream::Err, look.color);
+            Box::new(lines::Lines::new(stderr(), clock, screen, true, verbose))
+        }
+        Mode::Lines => Box::new(lines::Lines::new(stdout(), clock, look.screen(), false, verbose)),
+    }
+}
+
+/// Events as they are.
+struct Json<W>(W);
+
+impl<W: Write + Send> Reporter for Json<W> {
+    fn event(&mut self, event: &Event) {
+        write(&mut self.0, &json::line(event));
+    }
+}
+
+/// Writes and flushes. A stream that nobody reads any more must not stop work that others wait for.
+fn write(out: &mut impl Write, text: &str) {
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}

@@ -1,0 +1,180 @@
+//! `status` at a glance: the cluster in five lines, a row a node, and below that only what is wrong.
+
+use std::collections::BTreeMap;
+
+use crate::status::{Bytes, DaemonState, DaemonStatus, NodeStatus, Severity, Status};
+
+use super::error::quote;
+use super::screen::{Screen, Tone};
+use super::summary::health;
+use super::table::{NBSP, table};
+use super::text::{bytes, clean, percent, wrap};
+
+/// Renders a status.
+pub fn render(status: &Status, screen: &Screen) -> String {
+    let fsid = status.fsid.as_deref().map_or_else(|| "none".into(), clean);
+    let mut out = format!(
+        "{} {fsid}  {}\n",
+        screen.paint(Tone::Bold, "cluster"),
+        health(status.health.as_deref(), screen)
+    );
+    out.push_str(&table(&[], &cluster(status), 2, screen));
+    if !status.nodes.is_empty() {
+        out.push('\n');
+        out.push_str(&nodes(&status.nodes, screen));
+    }
+    checks(&mut out, status, screen);
+    let drift: Vec<_> = status
+        .drift
+        .iter()
+        .map(|d| {
+            vec![d.node.as_ref().map_or_else(|| "-".into(), ToString::to_string), clean(&d.what)]
+        })
+        .collect();
+    if !drift.is_empty() {
+        heading(&mut out, "Not as the inventory says", screen);
+        out.push_str(&table(&[], &drift, 2, screen));
+    }
+    daemons_in_trouble(&mut out, &status.nodes, screen);
+    out
+}
+
+fn heading(out: &mut String, text: &str, screen: &Screen) {
+    out.push_str(&format!("\n{}\n", screen.paint(Tone::Bold, text)));
+}
+
+/// The cluster's rows: a word and what there is to say. What nobody could tell is `?`.
+fn cluster(s: &Status) -> Vec<Vec<String>> {
+    let n = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let quorum: Vec<_> = s.mons.quorum.iter().map(|q| clean(q)).collect();
+    let names = if quorum.is_empty() { String::new() } else { format!(": {}", quorum.join(", ")) };
+    let mut rows = vec![
+        ("mons", format!("{} of {} in quorum{names}", quorum.len(), s.mons.total)),
+        ("osds", format!("{} of {} up, {} in", n(s.osds.up), n(s.osds.total), n(s.osds.inside))),
+        ("pgs", format!("{} of {} active+clean", n(s.pgs.active_clean), n(s.pgs.total))),
+        ("capacity", capacity(s.bytes)),
+    ];
+    if let Some(versions) = versions(&s.nodes) {
+        rows.push(("ceph", versions));
+    }
+    rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect()
+}
+
+fn capacity(b: Bytes) -> String {
+    let (Some(used), Some(total)) = (b.used, b.total) else { return "?".into() };
+    let percent = percent(used, total).map(|p| format!(" ({p} %)")).unwrap_or_default();
+    let free = b.available.map(|a| format!(", {} free", bytes(a))).unwrap_or_default();
+    format!("{} of {} used{percent}{free}", bytes(used), bytes(total))
+}
+
+/// The one version all daemons run, or each with who runs it how often.
+fn versions(nodes: &[NodeStatus]) -> Option<String> {
+    let mut counts = BTreeMap::<String, usize>::new();
+    for version in nodes.iter().flat_map(|n| &n.daemons).filter_map(|d| d.version.as_deref()) {
+        *counts.entry(clean(version)).or_default() += 1;
+    }
+    match counts.len() {
+        0 => None,
+        1 => counts.into_keys().next(),
+        _ => {
+            let all: Vec<_> = counts.iter().map(|(v, n)| format!("{n} daemons on {v}")).collect();
+            Some(format!("mixed: {}", all.join(", ")))
+        }
+    }
+}
+
+fn nodes(nodes: &[NodeStatus], screen: &Screen) -> String {
+    let rows: Vec<_> = nodes
+        .iter()
+        .map(|n| {
+            let does = if n.reachable {
+                let all: Vec<_> = n.daemons.iter().map(|d| daemon(d, screen)).collect();
+                if all.is_empty() { "client".into() } else { all.join("  ") }
+            } else {
+                let why = n.error.as_deref().map(|e| format!(": {}", clean(e))).unwrap_or_default();
+                format!("{}{NBSP}unreachable{why}", screen.marks().bad)
+            };
+            let driver = match n.volume_driver.as_deref() {
+                Some(d) => clean(d),
+                None => if n.reachable { "-" } else { "" }.into(),
+            };
+            vec![n.name.to_string(), n.address.to_string(), does, driver]
+        })
+        .collect();
+    color_marks(&table(&["node", "address", "daemons", "volumes"], &rows, 2, screen), screen)
+}
+
+/// A daemon's mark and name, kept together.
+fn daemon(d: &DaemonStatus, screen: &Screen) -> String {
+    let m = screen.marks();
+    let mark = match d.state {
+        DaemonState::Running => m.running,
+        DaemonState::Restarting => m.restarting,
+        DaemonState::Stopped => m.stopped,
+        DaemonState::Missing => m.missing,
+    };
+    format!("{mark}{NBSP}{}", clean(&d.name()))
+}
+
+/// Colours the marks of a finished table: escape sequences in cells would count as width. ASCII marks are letters too,
+/// so they stay as they are.
+fn color_marks(text: &str, screen: &Screen) -> String {
+    if !screen.color || !screen.unicode {
+        return text.to_owned();
+    }
+    let m = screen.marks();
+    let mut out = text.to_owned();
+    for (mark, tone) in [
+        (m.running, Tone::Good),
+        (m.restarting, Tone::Warn),
+        (m.stopped, Tone::Bad),
+        (m.bad, Tone::Loud),
+    ] {
+        out = out.replace(mark, &screen.paint(tone, mark));
+    }
+    out
+}
+
+/// Every check: its code, and its sentence below where it is long.
+fn checks(out: &mut String, status: &Status, screen: &Screen) {
+    if status.checks.is_empty() {
+        return;
+    }
+    heading(out, "Checks", screen);
+    for c in &status.checks {
+        let (tone, word) = match c.severity {
+            Severity::Error => (Tone::Loud, "error"),
+            Severity::Warning => (Tone::Warn, "warning"),
+        };
+        out.push_str(&format!("  {} {}\n", screen.paint(tone, word), clean(&c.code)));
+        for line in wrap(&clean(&c.summary), screen.width.saturating_sub(4)) {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+}
+
+/// Daemons that do not run, with what they said last, and nodes of which a part could not be looked at.
+fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
+    let mut rows = String::new();
+    for n in nodes.iter().filter(|n| n.reachable) {
+        if let Some(e) = &n.error {
+            rows.push_str(&format!("  {}: {}\n", n.name, clean(e)));
+        }
+        for d in n.daemons.iter().filter(|d| d.state != DaemonState::Running || !d.log.is_empty()) {
+            let state = match d.state {
+                DaemonState::Running => "running",
+                DaemonState::Restarting => "starts again and again",
+                DaemonState::Stopped => "stopped",
+                DaemonState::Missing => "no such container",
+            };
+            let detail = d.detail.as_deref().map(|t| format!(" ({})", clean(t))).unwrap_or_default();
+            let name = clean(&d.name());
+            rows.push_str(&format!("  {} {name}: {}{detail}\n", n.name, screen.paint(Tone::Bad, state)));
+            rows.push_str(&quote(&d.log, 4, screen));
+        }
+    }
+    if !rows.is_empty() {
+        heading(out, "Needs attention", screen);
+        out.push_str(&rows);
+    }
+}
