@@ -10,9 +10,18 @@
 //!
 //! ARCHITECTURE.md has one line for each room and says where to add things.
 
+pub mod apply;
+pub mod cli;
+pub mod command;
+pub mod converge;
+pub mod daemon;
 pub mod docker;
 pub mod event;
+pub mod facts;
+pub mod host;
+pub mod identity;
 pub mod inventory;
+pub mod plan;
 pub mod report;
 pub mod secret;
 pub mod ssh;

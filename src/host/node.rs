@@ -106,11 +106,8 @@ impl Node {
         let output = self.session.run(&command, stdin, deadline).await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
-        if let Some(signal) = &output.exit.signal {
-            return Err(HostError::new(format!("a command was ended by signal {signal}: {said}")));
-        }
-        if output.exit.code != 0 {
-            let error = HostError::new(format!("a command failed with exit code {}: {said}", output.exit.code));
+        if !output.exit.success() {
+            let error = HostError::new(format!("a command failed ({}): {said}", output.exit));
             return Err(if self.sudo && stderr.contains("sudo") {
                 error.hint("the login needs sudo without a password: a sudoers line such as `USER ALL=(ALL) NOPASSWD: ALL`")
             } else {

@@ -7,7 +7,7 @@ use crate::daemon::{DaemonId, conf, mgr, mon, osd};
 use crate::facts::IdentityFile;
 use crate::facts::cluster::digest;
 use crate::identity::{self, Identity};
-use crate::inventory::AdminKey;
+use crate::inventory::{AdminKey, NodeName};
 use crate::secret::Secret;
 
 /// /etc/ceph/ceph.conf.
@@ -55,6 +55,15 @@ pub(super) fn all(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         Some(Lane::new(&node.node.name, vec![Step::new(Action::WriteFiles(files), why)]))
     };
     fleet.usable.iter().filter_map(lane).collect()
+}
+
+/// The paths of the files above, whatever the node's roles.
+pub(super) fn watched(node: &NodeName) -> Vec<String> {
+    let seed = mon::seed_dir(&DaemonId::mon(node));
+    let mut paths = [CONF, ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING].map(str::to_owned).to_vec();
+    paths.push(format!("{}/keyring", DaemonId::mgr(node).data_dir()));
+    paths.extend(["mons", "join", "keyring"].map(|file| format!("{seed}/{file}")));
+    paths
 }
 
 /// A node's files, ceph.conf first: it says whose the others are.

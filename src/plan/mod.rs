@@ -227,6 +227,11 @@ pub fn nodes_of(findings: &[Finding]) -> Vec<&NodeName> {
     by_name.into_keys().collect()
 }
 
+/// Every file on `node` whose content a plan may depend on, but for OSDs' keyrings: their numbers are not known before.
+pub fn watched_files(node: &NodeName) -> Vec<String> {
+    files::watched(node)
+}
+
 /// Whether the mons answered.
 fn answers(seen: &Facts) -> bool {
     matches!(seen.cluster, Seen::Value(_))

@@ -129,6 +129,13 @@ impl Look {
     }
 }
 
+impl Look {
+    /// Prints text on stderr, such as what is wrong with the inventory.
+    pub fn print_error(&self, text: &str) {
+        write(&mut stderr(), &format!("{}\n", text.trim_end()));
+    }
+}
+
 /// Somebody who is told what happens.
 trait Reporter: Send {
     /// Something happened.
@@ -143,8 +150,8 @@ trait Reporter: Send {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows `events` until nobody can send any more. Await it before anything else is printed.
-pub async fn run(look: &Look, mut events: mpsc::UnboundedReceiver<Event>) {
-    let mut reporter = reporter(look);
+pub async fn run(look: Look, mut events: mpsc::UnboundedReceiver<Event>) {
+    let mut reporter = reporter(&look);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {

@@ -1,0 +1,117 @@
+//! The command line: clap types only. Their doc comments are the help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns plain Docker hosts into a Ceph cluster: one inventory, SSH, one command.
+///
+/// cephdock looks at every node, plans what is missing and does it, until nothing is. Run it again and nothing happens;
+/// stop it anywhere and run it again and it finishes.
+#[derive(Debug, Parser)]
+#[command(name = "cephdock", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cephdock plan                 what `up` would do, and why
+  cephdock up                   make the cluster of ./inventory.yaml
+  cephdock status               how it is
+  cephdock -i lab.yaml status --watch
+
+Exit codes: 0 done, healthy, nothing to do · 1 failed · 2 usage or inventory
+            3 refused, to protect data · 4 not converged or not healthy";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The inventory: which nodes there are and what they run.
+    #[arg(short, long, global = true, value_name = "PATH", default_value = "./inventory.yaml", env = "CEPHDOCK_INVENTORY")]
+    pub inventory: PathBuf,
+    /// Print JSON on stdout and nothing else: one object for `status` and `plan`, one event a line for `up`.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what is wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Colours: on a terminal, and not where NO_COLOR is set.
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+    /// Answer every question with yes.
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the cluster as the inventory says; do nothing where it is.
+    ///
+    /// Disks are formatted only if they are blank: a filesystem, a partition, LVM, another cluster's OSD or anything
+    /// else on one is refused (exit code 3) before anything is touched.
+    #[command(after_help = "Examples:\n  cephdock up\n  cephdock -i lab.yaml up --json | jq .event\n  cephdock up --dry-run")]
+    Up(Up),
+    /// Show what `up` would do, and why. Writes nothing anywhere.
+    #[command(after_help = "Examples:\n  cephdock plan\n  cephdock plan --check && echo 'nothing to do'")]
+    Plan(Plan),
+    /// Show the cluster's health and every daemon on every node.
+    ///
+    /// Works with nodes that are off and with no mon answering, and says so. Exit code 4 unless all is well.
+    #[command(after_help = "Examples:\n  cephdock status\n  cephdock status --watch\n  cephdock status --json | jq .health")]
+    Status(Status),
+}
+
+/// `up`.
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// Only show what would be done, like `plan`.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// Exit with 4 unless there is nothing to do.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `status`.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// Show it again every few seconds, until Ctrl-C.
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.2..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("between 0.2 and 86400 seconds".into())
+    }
+}

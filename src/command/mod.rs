@@ -1,0 +1,168 @@
+//! One file per command: the recipe, not the cooking.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cli::{self, Cli, Command};
+use crate::event::{Event, Events};
+use crate::host::{Fleet, Node, Prompts, connect_all};
+use crate::identity::Identity;
+use crate::inventory::file::Loaded;
+use crate::inventory::{Inventory, file};
+use crate::plan::Refusal;
+use crate::report::{self, Color, Failure, Look, Screen, Stream};
+use crate::secret::Secret;
+use crate::ssh::Prompt;
+
+mod plan;
+mod status;
+mod up;
+
+/// How a command ended, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, healthy, nothing to do.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The command line or the inventory is wrong.
+    Usage = 2,
+    /// Refused, to protect data.
+    Refused = 3,
+    /// Not converged or not healthy.
+    NotThere = 4,
+    /// Stopped by Ctrl-C, as shells count it.
+    Stopped = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the command.
+pub async fn run(cli: Cli) -> Exit {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Up(cli::Up { dry_run: true }) => plan::run(&global, &cli::Plan { check: false }).await,
+        Command::Up(options) => up::run(&global, &options).await,
+        Command::Plan(options) => plan::run(&global, &options).await,
+        Command::Status(options) => status::run(&global, &options).await,
+    }
+}
+
+fn look(global: &cli::Global) -> Look {
+    let color = match global.color {
+        cli::When::Auto => Color::Auto,
+        cli::When::Always => Color::Always,
+        cli::When::Never => Color::Never,
+    };
+    Look { json: global.json, quiet: global.quiet, verbose: global.verbose, color }
+}
+
+/// Reads the inventory. What is wrong with it is printed; then nothing is contacted.
+fn load(global: &cli::Global, look: Look) -> Result<Loaded, Exit> {
+    file::load(&global.inventory).map_err(|problems| {
+        if look.json {
+            look.print_json(&problems);
+        }
+        look.print_error(&problems.render(Screen::of(Stream::Err, look.color).color));
+        Exit::Usage
+    })
+}
+
+/// What every command that talks to nodes has: the events with somebody who shows them, and the nodes.
+struct Session {
+    want: Inventory,
+    events: Events,
+    shown: JoinHandle<()>,
+    fleet: Fleet<Node>,
+}
+
+impl Session {
+    /// Connects to all nodes. `silent`: progress is not shown.
+    async fn open(loaded: Loaded, look: Look, silent: bool) -> Self {
+        let Loaded { inventory: want, warnings } = loaded;
+        let (events, received) = if silent {
+            let (_, received) = Events::channel();
+            (Events::nowhere(), received)
+        } else {
+            Events::channel()
+        };
+        let shown = tokio::spawn(report::run(look, received));
+        for warning in warnings {
+            let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
+            events.send(Event::Warning { node: None, message });
+        }
+        let prompts: Prompts = Arc::new(crate::ssh::Prompts::new(Arc::new(Terminal)));
+        let fleet = connect_all(&want, &prompts, &events).await;
+        Self { want, events, shown, fleet }
+    }
+
+    /// Waits until everything that happened is shown.
+    async fn close(self) {
+        drop(self.events);
+        drop(self.fleet);
+        drop(self.shown.await); // a reporter that panicked has said so itself
+    }
+}
+
+/// Asks on the terminal, where there is one.
+#[derive(Debug)]
+struct Terminal;
+
+impl Prompt for Terminal {
+    fn secret(&self, question: &str) -> Option<Secret> {
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        rpassword::prompt_password(format!("{question} ")).ok().map(Secret::new)
+    }
+}
+
+/// A new identity, from the system's randomness and clock: the only place that has either.
+fn mint(want: &Inventory) -> Identity {
+    let mut random = [0; 48];
+    getrandom::fill(&mut random).expect("every Linux gives random bytes");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
+    Identity::mint(want, random, seconds)
+}
+
+/// Prints why nothing was done.
+fn print_refusal(look: Look, refusal: &Refusal) -> Exit {
+    for finding in &refusal.findings {
+        look.print_failure(&Failure {
+            what: format!("{}: {}", finding.node, finding.what),
+            hint: Some(finding.hint.clone()),
+            ..Failure::default()
+        });
+    }
+    if refusal.to_protect_data { Exit::Refused } else { Exit::Failed }
+}
+
+/// The first Ctrl-C lets running steps finish and begins no other; the second ends the process at once, which is safe
+/// too: the next run takes it up.
+fn stop_on_ctrl_c(events: &Events) -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    let events = events.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        let message = "stopping after the steps that are running; Ctrl-C again stops at once".into();
+        events.send(Event::Warning { node: None, message });
+        drop(events); // the screen waits for the last of these
+        stop.send_replace(true);
+        if tokio::signal::ctrl_c().await.is_ok() {
+            #[expect(clippy::exit, reason = "the user asked twice; the reporter may hold the terminal")]
+            std::process::exit(Exit::Stopped as i32);
+        }
+    });
+    stopped
+}

@@ -1,0 +1,56 @@
+//! `plan`: what `up` would do. Looks only; a new cluster's identity is made up for the occasion and forgotten.
+
+use super::{Exit, Session, load, look, mint, print_refusal};
+use crate::cli::{Global, Plan as Options};
+use crate::converge::adopt;
+use crate::plan::{self, Plan, Why};
+use crate::report::PlanView;
+use crate::report::plan_view::{StageView, StepView};
+
+pub(super) async fn run(global: &Global, options: &Options) -> Exit {
+    let Options { check } = *options;
+    let look = look(global);
+    let loaded = match load(global, look) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let session = Session::open(loaded, look, true).await;
+    let facts = session.fleet.observe().await;
+    let want = session.want.clone();
+    session.close().await;
+    let planned = adopt(&want, &facts).and_then(|id| {
+        let id = id.unwrap_or_else(|| mint(&want));
+        plan::up(&want, &facts, &id)
+    });
+    match planned {
+        Err(refusal) => print_refusal(look, &refusal),
+        Ok(plan) => {
+            look.print_plan(&view(&plan));
+            let held_up = plan.waiting.iter().any(|w| w.holds_up);
+            if check && (!plan.is_empty() || held_up) { Exit::NotThere } else { Exit::Done }
+        }
+    }
+}
+
+fn view(plan: &Plan) -> PlanView {
+    let stage = |stage: &plan::Stage| StageView {
+        title: stage.name.to_string(),
+        steps: stage
+            .lanes
+            .iter()
+            .flat_map(|lane| {
+                lane.steps.iter().map(|step| StepView {
+                    node: lane.node.clone(),
+                    what: step.action.to_string(),
+                    why: step.why.to_string(),
+                    destructive: matches!(step.why, Why::BlankDisk(_)),
+                })
+            })
+            .collect(),
+    };
+    PlanView {
+        stages: plan.stages.iter().map(stage).collect(),
+        waiting: plan.waiting.iter().map(|w| (w.node.clone(), w.what.clone())).collect(),
+        pulls: Vec::new(),
+    }
+}

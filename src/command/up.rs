@@ -1,0 +1,48 @@
+//! `up`: make the cluster as the inventory says.
+
+use super::{Exit, Session, load, look, mint, print_refusal, stop_on_ctrl_c};
+use crate::cli::{Global, Up};
+use crate::converge::{End, Run, converge};
+use crate::event::{Event, StageTime};
+use crate::plan;
+use crate::report::Failure;
+
+pub(super) async fn run(global: &Global, options: &Up) -> Exit {
+    let Up { dry_run: _ } = options; // `plan` does that
+    let look = look(global);
+    let loaded = match load(global, look) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let begun = std::time::Instant::now();
+    let session = Session::open(loaded, look, false).await;
+    let connecting = begun.elapsed().as_secs_f64();
+    let stop = stop_on_ctrl_c(&session.events);
+    let want = &session.want;
+    let Run { end, mut summary, facts: _ } =
+        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &stop).await;
+    summary.stages.insert(0, StageTime { title: "connect".into(), seconds: connecting });
+    summary.seconds += connecting;
+    let healthy = summary.health.as_deref() == Some("HEALTH_OK");
+    // a refusal is printed as what it is
+    if !matches!(end, End::Refused(_)) {
+        session.events.send(Event::Summary(summary));
+    }
+    session.close().await;
+    match end {
+        End::Done if healthy => Exit::Done,
+        End::Done => Exit::NotThere,
+        // nodes that are off, and what they hold up
+        End::Partly | End::Failed(_) => Exit::Failed,
+        End::Refused(refusal) => print_refusal(look, &refusal),
+        End::Stopped => Exit::Stopped,
+        End::NoProgress(stage) => {
+            look.print_failure(&Failure {
+                what: format!("\"{stage}\" was done and is planned again: something undoes it"),
+                hint: Some("is another cephdock or a configuration manager at work on these nodes? `cephdock plan` shows what is missing".into()),
+                ..Failure::default()
+            });
+            Exit::NotThere
+        }
+    }
+}
