@@ -1,0 +1,306 @@
+//! Logging in: agent, key files, then a password, in OpenSSH's order.
+
+use std::path::{Path, PathBuf};
+
+use ssh2::{ErrorCode, KeyboardInteractivePrompt};
+
+use super::clock::Clock;
+use super::keyfile::{self, KeyFile};
+use super::prompt::Prompt;
+use super::{LocalSsh, SshError, codes};
+use crate::inventory::Ssh;
+
+/// In `tried` where a key file is open to others; the hint looks for it.
+pub(super) const EXPOSED: &str = "not used: others can read it";
+/// In `tried` where a question found nobody to answer it.
+pub(super) const NOBODY: &str = "nobody to ask";
+
+/// Keys shown to the server at most: sshd hangs up after six failures (`MaxAuthTries`), and a password wants one.
+const MAX_KEYS: usize = 5;
+/// Of those, what the agent may use up where key files are to follow.
+const MAX_AGENT_KEYS: usize = 4;
+/// How often a passphrase or a password may be mistyped.
+const QUESTIONS: usize = 3;
+
+/// What a login works with.
+pub(super) struct Login<'a> {
+    pub(super) session: &'a ssh2::Session,
+    pub(super) settings: &'a Ssh,
+    pub(super) local: &'a LocalSsh,
+    pub(super) prompt: &'a dyn Prompt,
+    pub(super) clock: &'a Clock,
+    /// What was tried and how it ended, for the error.
+    tried: Vec<String>,
+    /// Public keys the server has been shown.
+    shown: Vec<Vec<u8>>,
+}
+
+/// One way in.
+enum Outcome {
+    In,
+    No,
+}
+use Outcome::{In, No};
+
+/// Logs in, or says everything that was tried.
+pub(super) fn authenticate(
+    session: &ssh2::Session,
+    settings: &Ssh,
+    local: &LocalSsh,
+    prompt: &dyn Prompt,
+    clock: &Clock,
+) -> Result<(), SshError> {
+    clock.doing("logging in");
+    let mut login =
+        Login { session, settings, local, prompt, clock, tried: Vec::new(), shown: Vec::new() };
+    login.arm();
+    let offered = match session.auth_methods(&settings.user) {
+        Ok(methods) => methods.to_owned(),
+        Err(_) if session.authenticated() => return Ok(()),
+        Err(e) => return Err(login.ended(&e)),
+    };
+    if session.authenticated() {
+        return Ok(());
+    }
+    let offers = |method: &str| offered.split(',').any(|m| m == method);
+    if offers("publickey") && (matches!(login.agent()?, In) || matches!(login.key_files()?, In)) {
+        return Ok(());
+    }
+    if offers("password") {
+        if matches!(login.password()?, In) {
+            return Ok(());
+        }
+    } else if offers("keyboard-interactive") && matches!(login.keyboard_interactive()?, In) {
+        return Ok(());
+    }
+    login.tried.push(format!("the server takes {}", offered.replace(',', ", ")));
+    Err(login.failed())
+}
+
+impl Login<'_> {
+    /// Gives the next call what is left of the deadline.
+    fn arm(&self) {
+        self.session.set_timeout(self.clock.left_ms());
+    }
+
+    fn failed(&mut self) -> SshError {
+        SshError::Auth {
+            user: self.settings.user.clone(),
+            to: super::client::address(self.settings),
+            tried: std::mem::take(&mut self.tried),
+        }
+    }
+
+    /// The connection ended in the middle of logging in.
+    fn ended(&mut self, e: &ssh2::Error) -> SshError {
+        if e.code() == ErrorCode::Session(codes::TIMEOUT) {
+            return self.clock.timeout();
+        }
+        if self.clock.was_asked() {
+            // sshd's LoginGraceTime ran out while somebody was typing: worth another connection
+            return SshError::Lost { why: codes::reason(e) };
+        }
+        self.tried.push(format!("{} after {} keys", codes::reason(e), self.shown.len()));
+        self.failed()
+    }
+
+    /// Sorts out an attempt: in, refused (the next way may do), or the end of the connection.
+    fn outcome(
+        &mut self,
+        what: &str,
+        result: Result<(), ssh2::Error>,
+    ) -> Result<Outcome, SshError> {
+        match result {
+            Ok(()) if self.session.authenticated() => Ok(In),
+            Ok(()) => {
+                self.tried.push(format!("{what}: accepted, but the server wants more"));
+                Ok(No)
+            }
+            Err(e) if codes::ends_login(&e) => Err(self.ended(&e)),
+            Err(e) => {
+                let why = if refused(&e) { "refused by the server" } else { e.message() };
+                self.tried.push(format!("{what}: {why}"));
+                Ok(No)
+            }
+        }
+    }
+
+    fn agent(&mut self) -> Result<Outcome, SshError> {
+        let Some(socket) = &self.local.agent_socket else {
+            self.tried.push("agent: none (SSH_AUTH_SOCK is not set)".into());
+            return Ok(No);
+        };
+        let list = || -> Result<_, ssh2::Error> {
+            let mut agent = self.session.agent()?;
+            agent.set_identity_path(socket)?;
+            agent.connect()?;
+            agent.list_identities()?;
+            let keys = agent.identities()?;
+            Ok((agent, keys))
+        };
+        let (agent, mut keys) = match list() {
+            Ok(found) => found,
+            Err(e) => {
+                self.tried.push(format!("agent: {}", e.message()));
+                return Ok(No);
+            }
+        };
+        // the key the inventory names goes first, so that a full agent cannot use up the attempts
+        let wanted =
+            self.settings.identity_file.as_deref().and_then(|p| keyfile::look(p).ok()?.public);
+        keys.sort_by_key(|k| wanted.as_deref() != Some(k.blob()));
+        let cap = if self.key_paths().is_empty() { MAX_KEYS } else { MAX_AGENT_KEYS };
+        if keys.is_empty() {
+            self.tried.push("agent: holds no key".into());
+        }
+        for (i, key) in keys.iter().enumerate() {
+            if i == cap {
+                self.tried.push(format!("agent: {} more keys not tried", keys.len() - cap));
+                break;
+            }
+            self.arm();
+            self.shown.push(key.blob().to_vec());
+            let result = agent.userauth(&self.settings.user, key);
+            if let In = self.outcome(&format!("agent key {}", key.comment()), result)? {
+                return Ok(In);
+            }
+        }
+        Ok(No)
+    }
+
+    /// The inventory's key file; without one, those of the usual ones that exist.
+    fn key_paths(&self) -> Vec<PathBuf> {
+        if let Some(path) = &self.settings.identity_file {
+            return vec![path.clone()];
+        }
+        let Some(dir) = &self.local.ssh_dir else { return Vec::new() };
+        ["id_ed25519", "id_ecdsa", "id_rsa"]
+            .iter()
+            .map(|n| dir.join(n))
+            .filter(|p| p.exists())
+            .collect()
+    }
+
+    fn key_files(&mut self) -> Result<Outcome, SshError> {
+        for path in self.key_paths() {
+            let what = format!("key {}", path.display());
+            let key = match keyfile::look(&path) {
+                Ok(key) => key,
+                Err(e) => {
+                    self.tried.push(format!("{what} {e}"));
+                    continue;
+                }
+            };
+            if key.public.as_ref().is_some_and(|p| self.shown.contains(p)) {
+                self.tried.push(format!("{what}: the agent tried it already"));
+                continue;
+            }
+            if self.shown.len() >= MAX_KEYS {
+                self.tried.push(format!("{what}: not tried, the server would hang up"));
+                continue;
+            }
+            self.shown.push(key.public.clone().unwrap_or_default());
+            if let In = self.key_file(&what, &path, &key)? {
+                return Ok(In);
+            }
+        }
+        Ok(No)
+    }
+
+    fn key_file(&mut self, what: &str, path: &Path, key: &KeyFile) -> Result<Outcome, SshError> {
+        let (session, user) = (self.session, self.settings.user.as_str());
+        if !key.encrypted {
+            self.arm();
+            let result = session.userauth_pubkey_file(user, None, path, None);
+            return self.outcome(what, result);
+        }
+        for attempt in 1..=QUESTIONS {
+            let Some(passphrase) = self.ask(&format!("Passphrase for {}", path.display()), attempt)
+            else {
+                self.tried.push(format!("{what}: it needs a passphrase and there is {NOBODY}"));
+                return Ok(No);
+            };
+            self.arm();
+            let result = session.userauth_pubkey_file(user, None, path, Some(passphrase.expose()));
+            match result {
+                // neither the server's refusal nor the connection's end: the key could not be opened
+                Err(e) if !refused(&e) && !codes::ends_login(&e) => {}
+                other => return self.outcome(what, other),
+            }
+        }
+        self.tried.push(format!("{what}: wrong passphrase"));
+        Ok(No)
+    }
+
+    fn ask(&self, question: &str, attempt: usize) -> Option<crate::secret::Secret> {
+        // the attempt is part of the question: a remembered wrong answer must not answer it
+        let question = match attempt {
+            1 => format!("{question}: "),
+            n => format!("{question} (wrong, attempt {n} of {QUESTIONS}): "),
+        };
+        self.clock.while_asking(|| self.prompt.secret(&question))
+    }
+
+    fn password(&mut self) -> Result<Outcome, SshError> {
+        let user = self.settings.user.clone();
+        let question = format!("Password for {user}@{}", super::client::address(self.settings));
+        for attempt in 1..=QUESTIONS {
+            let Some(password) = self.ask(&question, attempt) else {
+                self.tried.push(format!("password: {NOBODY}"));
+                return Ok(No);
+            };
+            self.arm();
+            let result = self.session.userauth_password(&user, password.expose());
+            if let In = self.outcome("password", result)? {
+                return Ok(In);
+            }
+        }
+        Ok(No)
+    }
+
+    fn keyboard_interactive(&mut self) -> Result<Outcome, SshError> {
+        let to = format!("{}@{}", self.settings.user, super::client::address(self.settings));
+        let mut answers = Answers { to, prompt: self.prompt, clock: self.clock, nobody: false };
+        // libssh2 counts the time that the user takes to answer; sshd gives two minutes (LoginGraceTime)
+        self.session.set_timeout(120_000);
+        let result = self.session.userauth_keyboard_interactive(&self.settings.user, &mut answers);
+        if answers.nobody {
+            self.tried.push(format!("keyboard-interactive: {NOBODY}"));
+            return Ok(No);
+        }
+        self.outcome("keyboard-interactive", result)
+    }
+}
+
+/// The server looked at the credentials and said no.
+fn refused(e: &ssh2::Error) -> bool {
+    matches!(
+        e.code(),
+        ErrorCode::Session(codes::AUTHENTICATION_FAILED | codes::PUBLICKEY_UNVERIFIED)
+    )
+}
+
+/// Passes the server's questions on.
+struct Answers<'a> {
+    to: String,
+    prompt: &'a dyn Prompt,
+    clock: &'a Clock,
+    nobody: bool,
+}
+
+impl KeyboardInteractivePrompt for Answers<'_> {
+    fn prompt(
+        &mut self,
+        _user: &str,
+        _instructions: &str,
+        prompts: &[ssh2::Prompt<'_>],
+    ) -> Vec<String> {
+        let mut ask = |text: &str| {
+            let question = format!("{}: {}: ", self.to, text.trim().trim_end_matches(':'));
+            let answer = self.clock.while_asking(|| self.prompt.secret(&question));
+            self.nobody |= answer.is_none();
+            answer.map(|a| a.expose().to_owned()).unwrap_or_default()
+        };
+        prompts.iter().map(|p| ask(&p.text)).collect()
+    }
+}

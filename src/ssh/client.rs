@@ -1,0 +1,269 @@
+//! From settings to a logged-in connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnix;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::sync::{Mutex, oneshot};
+
+use super::auth;
+use super::clock::Clock;
+use super::codes;
+use super::driver;
+use super::hostkey;
+use super::prompt::{Prompt, Prompts};
+use super::{Session, SshError};
+use crate::inventory::Ssh;
+
+/// What is used of the operator's own SSH set-up.
+#[derive(Debug, Clone, Default)]
+pub struct LocalSsh {
+    /// The agent's socket.
+    pub agent_socket: Option<PathBuf>,
+    /// The folder with the usual key files.
+    pub ssh_dir: Option<PathBuf>,
+}
+
+impl LocalSsh {
+    /// `SSH_AUTH_SOCK` and `~/.ssh`.
+    pub fn of_this_user() -> Self {
+        Self {
+            agent_socket: std::env::var_os("SSH_AUTH_SOCK")
+                .filter(|s| !s.is_empty())
+                .map(PathBuf::from),
+            ssh_dir: std::env::home_dir().map(|h| h.join(".ssh")),
+        }
+    }
+}
+
+/// What the connections of one run share: answers to questions, the agent, and the connections to jump hosts.
+pub struct Client {
+    prompt: Arc<dyn Prompt>,
+    local: LocalSsh,
+    jumps: Mutex<HashMap<(String, u16, String), Session>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// `host:port` as people write it.
+pub(super) fn address(settings: &Ssh) -> String {
+    if settings.host.contains(':') {
+        format!("[{}]:{}", settings.host, settings.port)
+    } else {
+        format!("{}:{}", settings.host, settings.port)
+    }
+}
+
+impl Client {
+    /// A client that asks through `prompt`, each question once.
+    pub fn new(prompt: Arc<dyn Prompt>, local: LocalSsh) -> Self {
+        Self { prompt: Arc::new(Prompts::new(prompt)), local, jumps: Mutex::default() }
+    }
+
+    /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; a jump host gets as
+    /// much again, once for all nodes behind it.
+    pub async fn connect(&self, settings: &Ssh, deadline: Duration) -> Result<Session, SshError> {
+        let clock = Arc::new(Clock::start(address(settings), deadline));
+        let Some(jump) = &settings.jump else {
+            return self.login(settings, None, &clock).await;
+        };
+        let bastion = Ssh {
+            host: jump.host.clone(),
+            port: jump.port,
+            user: jump.user.clone().unwrap_or_else(|| settings.user.clone()),
+            jump: None,
+            fingerprint: None,
+            ..settings.clone()
+        };
+        let through = |source| SshError::Jump { host: address(&bastion), source: Box::new(source) };
+        let session = self.jump(&bastion, deadline).await.map_err(through)?;
+        // the jump host's share is not this node's
+        let clock = Arc::new(Clock::start(address(settings), deadline));
+        self.login(settings, Some(&session), &clock).await
+    }
+
+    /// The connection to a jump host, made once.
+    async fn jump(&self, bastion: &Ssh, deadline: Duration) -> Result<Session, SshError> {
+        let name = (bastion.host.clone(), bastion.port, bastion.user.clone());
+        let mut jumps = self.jumps.lock().await;
+        if let Some(session) = jumps.get(&name).filter(|s| s.lost().is_none()) {
+            return Ok(session.clone());
+        }
+        let clock = Arc::new(Clock::start(address(bastion), deadline));
+        let session = self.login(bastion, None, &clock).await?;
+        jumps.insert(name, session.clone());
+        Ok(session)
+    }
+
+    /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, or
+    /// it showed another of its keys than the pinned one.
+    async fn login(
+        &self,
+        settings: &Ssh,
+        via: Option<&Session>,
+        clock: &Arc<Clock>,
+    ) -> Result<Session, SshError> {
+        match self.attempt(settings, via, clock, None).await {
+            Err(SshError::Lost { .. }) if clock.was_asked() => {
+                self.attempt(settings, via, clock, None).await
+            }
+            Err(mismatch @ SshError::FingerprintMismatch { .. }) => {
+                for family in hostkey::FAMILIES {
+                    match self.attempt(settings, via, clock, Some(family)).await {
+                        // it has no such key, or that is not the one either
+                        Err(SshError::FingerprintMismatch { .. } | SshError::Handshake { .. }) => {}
+                        other => return other,
+                    }
+                }
+                Err(mismatch)
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        settings: &Ssh,
+        via: Option<&Session>,
+        clock: &Arc<Clock>,
+        family: Option<&'static str>,
+    ) -> Result<Session, SshError> {
+        clock.doing("connecting");
+        let socket = match via {
+            None => Socket::Tcp(tcp(settings, clock).await?),
+            Some(jump) => Socket::Channel(through(jump, settings, clock).await?),
+        };
+        let (settings, local) = (settings.clone(), self.local.clone());
+        let (prompt, thread_clock) = (self.prompt.clone(), clock.clone());
+        let establish =
+            move || establish(socket, &settings, &local, &*prompt, &thread_clock, family);
+        let (ready, mut is_ready) = oneshot::channel();
+        let session = driver::spawn(establish, ready)?;
+        loop {
+            // libssh2 keeps the deadline by itself; this is for what it cannot watch, such as a hanging agent
+            let patience = clock.left() + Duration::from_millis(500);
+            match tokio::time::timeout(patience, &mut is_ready).await {
+                Ok(Ok(result)) => return result.map(|()| session),
+                Ok(Err(_)) => return Err(SshError::Lost { why: "its thread ended".into() }),
+                Err(_) if clock.left().is_zero() => return Err(clock.timeout()),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What the SSH protocol runs over.
+enum Socket {
+    Tcp(TcpStream),
+    /// A channel of the jump host's connection.
+    Channel(StdUnix),
+}
+
+async fn tcp(settings: &Ssh, clock: &Clock) -> Result<TcpStream, SshError> {
+    let to = address(settings);
+    let resolve = |source| SshError::Resolve { host: settings.host.clone(), source };
+    let found = tokio::time::timeout(
+        clock.left(),
+        tokio::net::lookup_host((settings.host.as_str(), settings.port)),
+    );
+    let addresses: Vec<_> = found.await.map_err(|_| clock.timeout())?.map_err(resolve)?.collect();
+    let mut last = Err(resolve(io::Error::other("the name has no address")));
+    for (i, address) in addresses.iter().enumerate() {
+        // a dead first address must leave time for the next one
+        let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
+        let share = clock.left() / left;
+        last = match tokio::time::timeout(share, tokio::net::TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let connect = |source| SshError::Connect { to: to.clone(), source };
+                let stream = stream.into_std().map_err(connect)?;
+                notice_dead_peers(&stream).map_err(connect)?;
+                return Ok(stream);
+            }
+            Ok(Err(source)) => Err(SshError::Connect { to: to.clone(), source }),
+            Err(_) => Err(clock.timeout()),
+        };
+    }
+    last
+}
+
+/// A cut cable is noticed by the kernel within 50 s. libssh2's own keepalive cannot do it: its packet lives on the C
+/// stack, and half of it sent wedges the connection.
+fn notice_dead_peers(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(20))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(stream, 3)?;
+    sockopt::set_tcp_user_timeout(stream, 45_000)?;
+    Ok(())
+}
+
+async fn through(jump: &Session, settings: &Ssh, clock: &Clock) -> Result<StdUnix, SshError> {
+    let open = jump.open_tcp(&settings.host, settings.port);
+    match tokio::time::timeout(clock.left(), open).await {
+        Err(_) => Err(clock.timeout()),
+        Ok(Err(SshError::Refused { why, .. })) => {
+            let source = io::Error::other(format!("the jump host could not: {why}"));
+            Err(SshError::Connect { to: address(settings), source })
+        }
+        Ok(other) => other,
+    }
+}
+
+/// On the connection's own thread: handshake, host key, login. The second value is our own handle on the socket, to
+/// wait for it.
+fn establish(
+    socket: Socket,
+    settings: &Ssh,
+    local: &LocalSsh,
+    prompt: &dyn Prompt,
+    clock: &Clock,
+    family: Option<&str>,
+) -> Result<(ssh2::Session, OwnedFd), SshError> {
+    let to = address(settings);
+    let handshake = |e: &ssh2::Error| {
+        if e.code() == ssh2::ErrorCode::Session(codes::TIMEOUT) {
+            clock.timeout()
+        } else {
+            SshError::Handshake { to: to.clone(), why: codes::reason(e) }
+        }
+    };
+    let no_handle = |source| SshError::Local { what: "duplicate a socket", source };
+    let mut session = ssh2::Session::new().map_err(|e| handshake(&e))?;
+    let fd = match socket {
+        Socket::Tcp(stream) => {
+            let fd = OwnedFd::from(stream.try_clone().map_err(no_handle)?);
+            session.set_tcp_stream(stream);
+            fd
+        }
+        Socket::Channel(stream) => {
+            let fd = OwnedFd::from(stream.try_clone().map_err(no_handle)?);
+            session.set_tcp_stream(stream);
+            fd
+        }
+    };
+    hostkey::prefer(&session, settings, family)?;
+    clock.doing("exchanging keys");
+    session.set_timeout(clock.left_ms());
+    session.handshake().map_err(|e| handshake(&e))?;
+    let (key, _) = session.host_key().ok_or_else(|| SshError::Handshake {
+        to: to.clone(),
+        why: "it showed no host key".into(),
+    })?;
+    hostkey::verify(key, settings)?;
+    auth::authenticate(&session, settings, local, prompt, clock)?;
+    session.set_timeout(0);
+    session.set_blocking(false);
+    Ok((session, fd))
+}

@@ -1,0 +1,215 @@
+//! What can go wrong between here and a node, and what the user can do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a node could not be logged in to, or why something on an SSH connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SshError {
+    /// The host's name has no address.
+    #[error("cannot resolve {host}")]
+    Resolve {
+        /// The name as given.
+        host: String,
+        /// What the resolver said.
+        #[source]
+        source: io::Error,
+    },
+    /// No TCP connection.
+    #[error("cannot connect to {to}")]
+    Connect {
+        /// `host:port`.
+        to: String,
+        /// What the kernel or the jump host said.
+        #[source]
+        source: io::Error,
+    },
+    /// The deadline passed.
+    #[error("{to} did not answer within {} s while {doing}", after.as_secs_f32())]
+    Timeout {
+        /// `host:port`, or the node's own name for a session.
+        to: String,
+        /// What was under way, such as "exchanging keys".
+        doing: &'static str,
+        /// The deadline that was given.
+        after: Duration,
+    },
+    /// The other end does not speak SSH, or shares no algorithm with us.
+    #[error("{to} did not complete the SSH handshake: {why}")]
+    Handshake {
+        /// `host:port`.
+        to: String,
+        /// libssh2's reason.
+        why: String,
+    },
+    /// The `known_hosts` file could not be read or added to.
+    #[error("cannot use the known_hosts file {}", path.display())]
+    KnownHosts {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// `known_hosts` does not name the host, and the policy is strict.
+    #[error("the host key of {} is not known ({key_type} {fingerprint})", super::known_hosts::host_name(host, *port))]
+    HostKeyUnknown {
+        /// Host as in the inventory.
+        host: String,
+        /// Its SSH port.
+        port: u16,
+        /// Such as `ssh-ed25519`.
+        key_type: String,
+        /// `SHA256:…` as `ssh-keygen -l` prints it.
+        fingerprint: String,
+        /// The file that was looked in.
+        known_hosts: PathBuf,
+        /// The line that would make the host known.
+        line_to_add: String,
+    },
+    /// `known_hosts` holds another key for this host.
+    #[error(
+        "the host key of {} has CHANGED: it now shows {key_type} {fingerprint}, {}:{line} records another",
+        super::known_hosts::host_name(host, *port), known_hosts.display()
+    )]
+    HostKeyChanged {
+        /// Host as in the inventory.
+        host: String,
+        /// Its SSH port.
+        port: u16,
+        /// Type of the key that was shown.
+        key_type: String,
+        /// Fingerprint of the key that was shown.
+        fingerprint: String,
+        /// The file that records another key.
+        known_hosts: PathBuf,
+        /// The line of it, counted from 1.
+        line: usize,
+    },
+    /// `known_hosts` marks the key as `@revoked`.
+    #[error(
+        "the host key of {} is revoked by {}:{line} ({fingerprint})",
+        super::known_hosts::host_name(host, *port), known_hosts.display()
+    )]
+    HostKeyRevoked {
+        /// Host as in the inventory.
+        host: String,
+        /// Its SSH port.
+        port: u16,
+        /// Fingerprint of the key that was shown.
+        fingerprint: String,
+        /// The file that revokes it.
+        known_hosts: PathBuf,
+        /// The line of it, counted from 1.
+        line: usize,
+    },
+    /// The host shows another key than the inventory pins.
+    #[error("the host key of {to} is {seen}, the inventory pins {expected}")]
+    FingerprintMismatch {
+        /// `host:port`.
+        to: String,
+        /// The inventory's `fingerprint`.
+        expected: String,
+        /// The key that was shown.
+        seen: String,
+    },
+    /// No key and no password was accepted.
+    #[error("{user} cannot log in to {to}: {}", tried.join("; "))]
+    Auth {
+        /// The login.
+        user: String,
+        /// `host:port`.
+        to: String,
+        /// Each thing that was tried and how it ended.
+        tried: Vec<String>,
+    },
+    /// The server refused to open a channel; the connection itself is fine.
+    #[error("the server refused {what}: {why}")]
+    Refused {
+        /// What was asked for, such as "a connection to /var/run/docker.sock".
+        what: String,
+        /// libssh2's reason (the server's own text is not passed on by it).
+        why: String,
+    },
+    /// The connection is gone, and with it everything that ran over it.
+    #[error("the SSH connection was lost: {why}")]
+    Lost {
+        /// Why it ended.
+        why: String,
+    },
+    /// The jump host is the trouble, not the node.
+    #[error("cannot get through the jump host {host}")]
+    Jump {
+        /// `host:port` of the jump host.
+        host: String,
+        /// What went wrong there.
+        #[source]
+        source: Box<SshError>,
+    },
+    /// This machine ran out of something (threads, file descriptors).
+    #[error("cannot {what} on this machine")]
+    Local {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SshError {
+    /// What the user should do, in one sentence, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Resolve { .. } => "set ssh.host to a name or address that resolves from here".into(),
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                "is sshd running there, and is ssh.port right?".into()
+            }
+            Self::Connect { .. } | Self::Timeout { .. } => {
+                "check ssh.host, ssh.port and the firewalls between here and there".into()
+            }
+            Self::Handshake { .. } => "check that an SSH server listens on that port".into(),
+            Self::KnownHosts { path, .. } => {
+                format!("make {} readable and writable, or set ssh.known_hosts", path.display())
+            }
+            Self::HostKeyUnknown { known_hosts, line_to_add, .. } => format!(
+                "compare the fingerprint with the node's own, then add this line to {}, or set `host_key: accept-new`: \
+                 {line_to_add}",
+                known_hosts.display()
+            ),
+            Self::HostKeyChanged { host, port, known_hosts, .. } => format!(
+                "somebody may be in between; if the node was really installed anew: {}",
+                forget(host, *port, known_hosts)
+            ),
+            Self::HostKeyRevoked { .. } => "give the node a new host key; this one is known to be stolen".into(),
+            Self::FingerprintMismatch { .. } => {
+                "somebody may be in between; if the node was really installed anew, correct `fingerprint`".into()
+            }
+            Self::Auth { user, tried, .. } => auth_hint(user, tried),
+            Self::Refused { .. } => return None,
+            Self::Lost { .. } => "run the same command again once the node answers; nothing is lost by that".into(),
+            Self::Jump { source, .. } => return source.hint(),
+            Self::Local { .. } => "raise the limits of this machine (`ulimit -n`, `ulimit -u`)".into(),
+        })
+    }
+}
+
+/// The command that removes a host's recorded keys.
+fn forget(host: &str, port: u16, known_hosts: &Path) -> String {
+    let name = super::known_hosts::host_name(host, port);
+    format!("ssh-keygen -f '{}' -R '{name}'", known_hosts.display())
+}
+
+fn auth_hint(user: &str, tried: &[String]) -> String {
+    let says = |part: &str| tried.iter().find(|t| t.contains(part));
+    if let Some(path) = says(super::auth::EXPOSED).and_then(|t| t.split(' ').nth(1)) {
+        format!("chmod 600 {path}")
+    } else if says(super::auth::NOBODY).is_some() {
+        "run it on a terminal, or load the key with ssh-add first".into()
+    } else {
+        format!(
+            "add the public key to ~{user}/.ssh/authorized_keys there (ssh-copy-id), or set ssh.identity_file"
+        )
+    }
+}
