@@ -73,7 +73,31 @@ fn problems_as_json_hold_all_there_is_to_show_and_no_secret() {
 #[test]
 fn a_problem_as_json_has_its_place_and_its_fix() {
     let problems = parse_here("cluster:\n  public_netwerk: x\n").unwrap_err();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&problems).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&problems).unwrap(), @r#"
+    {
+      "path": "site/inventory.yaml",
+      "problems": [
+        {
+          "level": "error",
+          "line": 1,
+          "column": 1,
+          "length": 0,
+          "text": "cluster:",
+          "message": "the inventory: `nodes` is missing",
+          "fix": "add `nodes:` with an entry for each host: `- {name: B1, address: 10.32.3.147, roles: [mon, mgr]}`"
+        },
+        {
+          "level": "error",
+          "line": 2,
+          "column": 3,
+          "length": 14,
+          "text": "  public_netwerk: x",
+          "message": "`cluster:` has no field `public_netwerk`",
+          "fix": "did you mean `public_network`?"
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]
@@ -168,13 +192,29 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
         let shown = problems.to_string();
         shown.replace(folder.path().to_str().unwrap(), "DIR")
     };
-    insta::assert_snapshot!(one(&folder.path().join("inventory.yaml")), @"");
-    insta::assert_snapshot!(one(folder.path()), @"");
+    insta::assert_snapshot!(one(&folder.path().join("inventory.yaml")), @r#"
+    error: there is no inventory here
+    --> DIR/inventory.yaml
+     = help: run `cephdock init` to make one, or copy inventory.example.yaml and edit it; `-i PATH` names another file
+    "#);
+    insta::assert_snapshot!(one(folder.path()), @r#"
+    error: this is a folder, not an inventory
+    --> DIR
+     = help: name the file in it with `-i PATH`
+    "#);
     let path = folder.path().join("latin1.yaml");
     fs::write(&path, b"a: 1\nb: \xe9\n").unwrap();
-    insta::assert_snapshot!(one(&path), @"");
+    insta::assert_snapshot!(one(&path), @r#"
+    error: the inventory is not UTF-8 text; the first odd byte is on line 2
+    --> DIR/latin1.yaml
+     = help: save it as UTF-8, or find out whether this is the file you meant
+    "#);
     fs::write(&path, b"").unwrap();
-    insta::assert_snapshot!(one(&path), @"");
+    insta::assert_snapshot!(one(&path), @r#"
+    error: the inventory is empty
+    --> DIR/latin1.yaml
+     = help: run `cephdock init` to write one, or copy inventory.example.yaml and edit it
+    "#);
 }
 
 /// Places are within the text, and nothing is left unsaid.

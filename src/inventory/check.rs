@@ -88,7 +88,9 @@ impl<'t> Check<'t> {
     ) -> Option<Fields<'n>> {
         let entries = match &node.value {
             Value::Map(entries) => entries,
-            Value::Null => return Some(Fields { at, section, entries: Vec::new() }),
+            Value::Null => {
+                return Some(Fields { at, section, entries: Vec::new(), meant: Vec::new() });
+            }
             Value::Scalar(_) | Value::Seq(_) => {
                 let message = format!("{} is a mapping of fields", section.title);
                 let fix = format!(
@@ -99,11 +101,12 @@ impl<'t> Check<'t> {
                 return None;
             }
         };
-        let mut known = Vec::new();
+        let (mut known, mut meant) = (Vec::new(), Vec::new());
         for (key, value) in self.unique(entries) {
             if section.fields.contains(&key.name.as_str()) {
                 known.push((key, value));
             } else if section.title == schema::REGISTRY.title && key.name == "password" {
+                meant.push("password_file");
                 self.error(
                     key.span,
                     "a password does not belong in the inventory",
@@ -111,11 +114,12 @@ impl<'t> Check<'t> {
                      variable with `password_env: REGISTRY_PASSWORD`",
                 );
             } else {
+                meant.extend(schema::meant(section, &key.name));
                 let message = format!("{} has no field {}", section.title, quoted(&key.name));
                 self.error(key.span, message, schema::instead_of(section, &key.name));
             }
         }
-        Some(Fields { at, section, entries: known })
+        Some(Fields { at, section, entries: known, meant })
     }
 
     /// The first of each key; the others are noted.
@@ -189,8 +193,11 @@ impl<'t> Check<'t> {
         self.optional(fields, name, example, read)
     }
 
-    /// Notes that the required field `name` is missing or empty.
+    /// Notes that the required field `name` is missing or empty, unless a misspelt one was told already.
     pub(super) fn missing(&mut self, fields: &Fields<'_>, name: &'static str, fix: &str) {
+        if fields.is_meant(name) {
+            return;
+        }
         let (at, is) = match fields.entries.iter().find(|(key, _)| key.name == name) {
             Some((key, _)) => (key.span, "is empty"),
             None => (fields.at, "is missing"),
@@ -249,9 +256,15 @@ pub(super) struct Fields<'n> {
     pub(super) at: Span,
     section: &'static Section,
     entries: Vec<(&'n Key, &'n Node)>,
+    meant: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
+    /// Whether an unknown field of the mapping was probably meant to be `name`.
+    pub(super) fn is_meant(&self, name: &str) -> bool {
+        self.meant.contains(&name)
+    }
+
     /// The field `name`, unless it is absent or empty.
     pub(super) fn get(&self, name: &'static str) -> Option<(&'n Key, &'n Node)> {
         debug_assert!(self.section.fields.contains(&name), "{name} is not in the schema");

@@ -141,6 +141,7 @@ fn registry(check: &mut Check<'_>, node: &Node, at: Span) -> Option<Registry> {
             );
             None
         }
+        (None, None) if fields.is_meant("password_file") || fields.is_meant("password_env") => None,
         (None, None) => {
             check.error(
                 fields.at,
@@ -211,7 +212,7 @@ fn conf_section(name: &str) -> Result<(), Wrong> {
     let fix = match schema::nearest(&kind.to_lowercase(), &schema::CONF_SECTIONS) {
         Some(near) if !known => format!("did you mean `{near}`?"),
         _ => format!(
-            "use {}, or one daemon's such as `mon.B1`; options go inside: `global: {{option: value}}`",
+            "use one of {}, or one daemon's such as `mon.B1`; options go inside: `global: {{option: value}}`",
             schema::listed(&schema::CONF_SECTIONS)
         ),
     };

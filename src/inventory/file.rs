@@ -116,7 +116,12 @@ fn not_yaml(text: &str, syntax: &Syntax) -> Problem {
                  above"
             }
         };
-        (syntax.span, Wrong::new(format!("this is not YAML: {}", syntax.message), fix))
+        let message = if syntax.message.contains("multiple YAML documents") {
+            "a second YAML document begins here".to_owned()
+        } else {
+            format!("this is not YAML: {}", syntax.message)
+        };
+        (syntax.span, Wrong::new(message, fix))
     });
     check::at_place(text, &secrets::hidden_in_text(text), span, Level::Error, wrong)
 }

@@ -115,7 +115,9 @@ fn read_roles(check: &mut Check<'_>, node: &Tree) -> Option<At<Roles>> {
     let mut roles = Roles::default();
     let mut wrong = false;
     for item in items {
-        let Some(text) = check.scalar("roles", item, "[mon, mgr, osd]") else {
+        let Value::Scalar(text) = &item.value else {
+            let fix = "write the names of roles in one list: `roles: [mon, mgr, osd]`";
+            check.error(item.span, "a role is a single word", fix);
             wrong = true;
             continue;
         };
@@ -299,9 +301,9 @@ fn quorum(check: &mut Check<'_>, roles: &[Roles], at: Span) {
             "add `mon` to the roles of one node, or better of three",
         );
     } else if mons.is_multiple_of(2) {
-        let (lost, less, more) = ((mons - 1) / 2, mons - 1, mons + 1);
+        let (less, more) = (mons - 1, mons + 1);
         let message = format!(
-            "{mons} mons survive the loss of {lost}, no more than {less} would: a majority must be left"
+            "{mons} mons are no safer than {less}: a majority must be left, so no more of them may fail"
         );
         check.warning(at, message, format!("use an odd number of mons, {less} or {more}"));
     }

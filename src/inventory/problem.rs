@@ -103,11 +103,13 @@ impl Problems {
     }
 }
 
-/// `text` with control characters escaped, so that a file cannot draw on the terminal.
+/// `text` with control characters and those that turn the direction of writing escaped, so that a file cannot draw on
+/// the terminal.
 pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        let turning = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+        if c.is_control() || turning {
             out.extend(c.escape_default());
         } else {
             out.push(c);

@@ -156,24 +156,40 @@ pub(super) const DECIDED: [(&str, &str); 23] = [
     ("include", "leave it out: put the options themselves under `cluster.config`"),
 ];
 
+/// The field of `section` that was probably meant by the unknown `name`.
+pub(super) fn meant(section: &Section, name: &str) -> Option<&'static str> {
+    let lower = plain(name);
+    if let Some((_, field)) = section.also.iter().find(|(also, _)| *also == lower) {
+        return Some(field);
+    }
+    let near = nearest(&lower, section.fields);
+    // a field of another section is more likely misplaced than misspelt
+    near.filter(|field| *field == lower || elsewhere(&lower).is_empty())
+}
+
 /// What to write instead of the unknown field `name` of `section`.
 pub(super) fn instead_of(section: &Section, name: &str) -> String {
-    let lower = name.to_lowercase().replace('-', "_");
-    if let Some((_, field)) = section.also.iter().find(|(also, _)| *also == lower) {
+    if let Some(field) = meant(section, name) {
         return format!("did you mean `{field}`?");
     }
-    if section.fields.contains(&lower.as_str()) {
-        return format!("did you mean `{lower}`?");
-    }
-    let elsewhere: Vec<_> =
-        SECTIONS.iter().filter(|s| s.fields.contains(&lower.as_str())).map(|s| s.title).collect();
+    let lower = plain(name);
+    let elsewhere = elsewhere(&lower);
     if !elsewhere.is_empty() {
         return format!("`{lower}` belongs in {}", elsewhere.join(" or "));
     }
-    match nearest(&lower, section.fields) {
-        Some(field) => format!("did you mean `{field}`?"),
-        None => format!("{} knows {}", section.title, listed(section.fields)),
+    if section.title.contains("ssh") && lower.contains("pass") {
+        return "leave it out: cephdock logs in with a key or the agent, and asks where a password is needed".into();
     }
+    format!("{} knows {}", section.title, listed(section.fields))
+}
+
+/// The sections that have the field `name`.
+fn elsewhere(name: &str) -> Vec<&'static str> {
+    SECTIONS.iter().filter(|s| s.fields.contains(&name)).map(|s| s.title).collect()
+}
+
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace('-', "_")
 }
 
 /// The one of `known` that `word` is most likely a typo of.

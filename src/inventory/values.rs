@@ -41,7 +41,9 @@ pub(super) fn word<'k>(text: &str, known: &[&'k str]) -> Result<&'k str, Wrong> 
     if let Some(word) = known.iter().find(|w| **w == "off").filter(|_| off) {
         return Ok(word);
     }
-    let fix = match schema::nearest(&text.to_lowercase(), known) {
+    let on = ["true", "yes", "on"].contains(&text.to_lowercase().as_str());
+    let near = known.iter().find(|w| on && **w == "auto").copied();
+    let fix = match near.or_else(|| schema::nearest(&text.to_lowercase(), known)) {
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("write one of {}", schema::listed(known)),
     };
