@@ -22,8 +22,8 @@ fn parse_here(text: &str) -> Result<Loaded, Problems> {
 /// The YAML files of a folder, sorted.
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder is part of the project")
+        .map(|entry| entry.expect("a folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
         .collect();
     files.sort();
@@ -305,7 +305,8 @@ fn yamlish() -> impl Strategy<Value = String> {
 
 /// A good inventory with a few pieces of text replaced.
 fn damaged() -> impl Strategy<Value = String> {
-    let good = fs::read_to_string(root().join("inventory.example.yaml")).unwrap();
+    let path = root().join("inventory.example.yaml");
+    let good = fs::read_to_string(path).expect("the example is part of the project");
     let damage = (any::<prop::sample::Index>(), 0_usize..12, yamlish());
     prop::collection::vec(damage, 1..4).prop_map(move |damages| {
         let mut text = good.clone();
