@@ -13,8 +13,18 @@ use ipnet::IpNet;
 
 use crate::secret::Secret;
 
+mod check;
+mod cluster;
 pub mod file;
+mod login;
+mod nodes;
 pub mod problem;
+pub mod schema;
+mod secrets;
+mod ssh;
+mod tree;
+mod values;
+mod volumes;
 
 /// A whole inventory, valid by construction.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,7 +185,7 @@ pub struct Ssh {
     pub identity_file: Option<PathBuf>,
     /// A bastion to go through.
     pub jump: Option<Jump>,
-    /// The known_hosts file.
+    /// The `known_hosts` file.
     pub known_hosts: PathBuf,
     /// What to do with a host key that is not in it.
     pub host_key: HostKeyPolicy,
@@ -197,9 +207,9 @@ pub struct Jump {
 /// `ssh.host_key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKeyPolicy {
-    /// Only keys that known_hosts holds.
+    /// Only keys that `known_hosts` holds.
     Strict,
-    /// A host that known_hosts does not name is added to it; a changed key is still refused.
+    /// A host that `known_hosts` does not name is added to it; a changed key is still refused.
     AcceptNew,
 }
 
