@@ -56,7 +56,8 @@ fn note_quorum(fleet: &Fleet, id: &Identity, cluster: &ClusterFacts) -> Vec<Lane
     if id.established || !met {
         return Vec::new();
     }
-    let established = Identity { established: true, ..id.clone() };
+    let mut established = id.clone();
+    established.established = true;
     let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
     mons.map(|u| Lane::new(&u.node.name, vec![files::identity_step(&established, Why::FirstQuorum)]))
         .collect()

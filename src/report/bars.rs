@@ -59,7 +59,8 @@ impl Bars {
         }
         while self.slots.len() < lines.len() {
             // wide_msg cuts at the width the terminal has when it is drawn, be it narrower by then
-            let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             self.slots.push(self.group.add(ProgressBar::new_spinner().with_style(style)));
         }
         for (bar, line) in self.slots.iter().zip(lines) {
@@ -98,7 +99,8 @@ impl Reporter for Bars {
                 self.above(&format!("waiting: {node}{}\n", clean(what)));
             }
             Event::Planned { stages, steps, .. } if self.verbose => {
-                let text = format!("plan: {} in {}\n", count(*steps, "step"), count(*stages, "stage"));
+                let text =
+                    format!("plan: {} in {}\n", count(*steps, "step"), count(*stages, "stage"));
                 self.above(&screen.paint(Tone::Dim, &text));
             }
             Event::StepFinished { node, what, seconds, .. } if self.verbose => {

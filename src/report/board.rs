@@ -7,7 +7,7 @@ use crate::inventory::NodeName;
 
 use super::progress::Progress;
 use super::screen::{Screen, Tone};
-use super::text::{clean, count, cut, duration};
+use super::text::{clean, count, cut, duration, put};
 
 /// What is known of a run in progress.
 #[derive(Debug)]
@@ -50,9 +50,8 @@ enum Phase {
     Stage { title: String, steps: usize, done: usize, since: Duration },
 }
 
-/// A bar's cells, and the columns a screen needs for one beside everything else.
+/// A bar's cells.
 const CELLS: usize = 16;
-const BAR_NEEDS: usize = 70;
 
 /// Names may have 63 characters; more than this leaves no room for what the node does.
 const NAME_MAX: usize = 24;
@@ -162,8 +161,12 @@ impl Board {
     fn header(&self, screen: &Screen, now: Duration) -> String {
         let dot = screen.marks().dot;
         let (title, rest) = match &self.phase {
-            Phase::Connecting => (format!("connecting to {}", count(self.rows.len(), "node")), String::new()),
-            Phase::Observing => (format!("looking at {}", count(self.ready(), "node")), String::new()),
+            Phase::Connecting => {
+                (format!("connecting to {}", count(self.rows.len(), "node")), String::new())
+            }
+            Phase::Observing => {
+                (format!("looking at {}", count(self.ready(), "node")), String::new())
+            }
             Phase::Planned(0) => ("nothing left to do".into(), String::new()),
             Phase::Planned(steps) => (format!("planned {}", count(*steps, "step")), String::new()),
             Phase::Stage { title, steps, done, since } => {
@@ -171,7 +174,8 @@ impl Board {
                 (title.clone(), format!(" {dot} {done} of {} {dot} {took}", count(*steps, "step")))
             }
         };
-        let title = cut(&title, screen.width.saturating_sub(rest.chars().count()), screen.marks().ellipsis);
+        let title =
+            cut(&title, screen.width.saturating_sub(rest.chars().count()), screen.marks().ellipsis);
         format!("{}{}", screen.paint(Tone::Bold, &title), screen.paint(Tone::Dim, &rest))
     }
 
@@ -219,44 +223,57 @@ impl Row {
     }
 }
 
-/// What a node's steps are, in `room` columns, with how far the youngest that counts anything is.
+/// What a node's steps are, in `room` columns, and how far the youngest of them is that counts anything.
 fn running(steps: &[Step], room: usize, screen: &Screen) -> String {
-    let marks = screen.marks();
-    let focus = steps.iter().rev().find_map(|s| s.progress.as_ref());
-    let message = focus.map(|p| p.message.as_str()).filter(|m| !m.is_empty());
-    let mut suffix = focus.map(Progress::figures).unwrap_or_default();
-    if let Some(full) = focus.and_then(|p| p.cells(CELLS)).filter(|_| screen.width >= BAR_NEEDS) {
-        let bar = marks.bar.0.repeat(full) + &marks.bar.1.repeat(CELLS - full);
-        suffix = format!("{bar}  {suffix}");
-    }
-    if !suffix.is_empty() {
-        suffix.insert_str(0, "  ");
-    }
+    let ellipsis = screen.marks().ellipsis;
+    let counts = |s: &&Step| s.progress.as_ref().is_some_and(|p| !p.words().is_empty());
+    let Some(focus) = steps.iter().rev().find(counts).or(steps.last()) else {
+        return String::new();
+    };
+    let suffix = focus.progress.as_ref().map_or_else(String::new, |p| suffix(p, room, screen));
     let room = room.saturating_sub(suffix.chars().count());
-    let mut text = join(steps, room, marks.ellipsis);
+    let mut text = join(steps, focus, room, ellipsis);
+    let message = focus.progress.as_ref().map(|p| p.message.as_str()).filter(|m| !m.is_empty());
     if let (Some(m), [_]) = (message, steps) {
-        text.push_str(&format!(": {m}"));
+        put(&mut text, format_args!(": {m}"));
     }
-    cut(&text, room, marks.ellipsis) + &suffix
+    cut(&text, room, ellipsis) + &suffix
 }
 
-/// `start mon`, `start mon, osd-0`, `start mon, osd-0 (+3)`; the youngest and a count where the steps have no verb in
-/// common.
-fn join(steps: &[Step], room: usize, ellipsis: &str) -> String {
-    let Some(last) = steps.last() else { return String::new() };
-    let parts: Option<Vec<(&str, &str)>> = steps.iter().map(|s| s.what.split_once(' ')).collect();
+/// The bar and the figures, as much of them as leaves the step's name legible.
+fn suffix(progress: &Progress, room: usize, screen: &Screen) -> String {
+    const NAME_NEEDS: usize = 16;
+    let (full, empty) = screen.marks().bar;
+    let figures = progress.figures();
+    let bar = progress.cells(CELLS).map(|n| full.repeat(n) + &empty.repeat(CELLS - n));
+    let with_bar = bar.map(|b| format!("{b}  {figures}"));
+    with_bar
+        .into_iter()
+        .chain([figures, progress.short()])
+        .map(|s| if s.is_empty() { s } else { format!("  {s}") })
+        .find(|s| s.chars().count() + NAME_NEEDS <= room)
+        .unwrap_or_default()
+}
+
+/// `start mon`, `start mon, osd-0`, `start mon, osd-0 (+3)`; `focus` and a count where the steps have no verb in common.
+fn join(steps: &[Step], focus: &Step, room: usize, ellipsis: &str) -> String {
     let plus = |n: usize| if n == 0 { String::new() } else { format!(" (+{n})") };
-    let alike = parts.filter(|p| p.iter().all(|(verb, object)| *verb == p[0].0 && !object.contains(' ')));
-    if let Some(parts) = alike {
-        let objects: Vec<_> = parts.iter().map(|(_, object)| *object).collect();
-        // as many as fit, at least one
-        for n in (1..=objects.len()).rev() {
-            let text = format!("{} {}{}", parts[0].0, objects[..n].join(", "), plus(objects.len() - n));
-            if n == 1 || text.chars().count() <= room {
-                return text;
-            }
-        }
-    }
-    let plus = plus(steps.len() - 1);
-    cut(&last.what, room.saturating_sub(plus.len()), ellipsis) + &plus
+    let verb = focus.what.split(' ').next().unwrap_or_default();
+    // only single words are joined: "write a, b" reads well, "open the firewall, the gate" does not
+    let objects: Option<Vec<&str>> = steps
+        .iter()
+        .map(|s| s.what.strip_prefix(verb)?.strip_prefix(' ').filter(|o| !o.contains(' ')))
+        .collect();
+    let all = steps.len();
+    // as many as fit, at least one
+    let joined = objects.and_then(|o| {
+        (1..=all)
+            .rev()
+            .map(|n| format!("{verb} {}{}", o[..n].join(", "), plus(all - n)))
+            .find(|text| text.chars().count() <= room)
+    });
+    joined.unwrap_or_else(|| {
+        let plus = plus(all - 1);
+        cut(&focus.what, room.saturating_sub(plus.len()), ellipsis) + &plus
+    })
 }

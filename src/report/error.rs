@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::screen::{Screen, Tone};
-use super::text::{clean, clean_lines};
+use super::text::{clean, clean_lines, put};
 
 /// An error to show. Plain data, so that whoever holds the error decides what of it is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -54,7 +54,7 @@ pub(super) fn quote(log: &[String], indent: usize, screen: &Screen) -> String {
 /// is broken cannot be copied.
 fn push_block(out: &mut String, label: &str, text: &str) {
     let mut lines = clean_lines(text).filter(|l| !l.is_empty());
-    out.push_str(&format!("{label} {}", lines.next().unwrap_or_default()));
+    put(out, format_args!("{label} {}", lines.next().unwrap_or_default()));
     for line in lines {
         out.push_str("\n      ");
         out.push_str(&line);
@@ -63,7 +63,13 @@ fn push_block(out: &mut String, label: &str, text: &str) {
 }
 
 /// A failed step as a failure.
-pub(super) fn of_step(node: &str, what: &str, error: &str, log: &[String], hint: Option<&String>) -> Failure {
+pub(super) fn of_step(
+    node: &str,
+    what: &str,
+    error: &str,
+    log: &[String],
+    hint: Option<&String>,
+) -> Failure {
     Failure {
         what: format!("{node}: {} failed", clean(what)),
         causes: vec![error.to_owned()],

@@ -85,7 +85,14 @@ impl<W: Write + Send> Lines<W> {
         }
     }
 
-    fn failed(&mut self, node: &str, what: &str, error: &str, log: &[String], hint: Option<&String>) {
+    fn failed(
+        &mut self,
+        node: &str,
+        what: &str,
+        error: &str,
+        log: &[String],
+        hint: Option<&String>,
+    ) {
         let text = format!("{}: FAILED: {}", clean(what), clean(error));
         self.line(Some(node), Some(Tone::Bad), &text);
         write(&mut self.out, &error::quote(log, 4, &self.screen));
@@ -113,7 +120,11 @@ impl<W: Write + Send> Reporter for Lines<W> {
                     n => format!("plan: {} in {}", count(*n, "step"), count(*stages, "stage")),
                 };
                 // later rounds only plan what is left of the first
-                if self.planned { self.detail(None, &text) } else { self.info(None, &text) }
+                if self.planned {
+                    self.detail(None, &text);
+                } else {
+                    self.info(None, &text);
+                }
                 self.planned = true;
             }
             Event::StageStarted { title, steps, .. } => {
@@ -121,7 +132,10 @@ impl<W: Write + Send> Reporter for Lines<W> {
             }
             Event::StageFinished { stage, seconds, ok } => {
                 let end = if *ok { "done" } else { "ended with failures" };
-                self.detail(None, &format!("stage {}: {end} ({})", clean(stage), duration(*seconds)));
+                self.detail(
+                    None,
+                    &format!("stage {}: {end} ({})", clean(stage), duration(*seconds)),
+                );
             }
             Event::StepStarted { node, step, what } => {
                 let what = clean(what);

@@ -151,7 +151,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Shows `events` until nobody can send any more. Await it before anything else is printed.
 pub async fn run(look: Look, mut events: mpsc::UnboundedReceiver<Event>) {
-    let mut reporter = reporter(&look);
+    let mut reporter = reporter(look);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -168,7 +168,7 @@ pub async fn run(look: Look, mut events: mpsc::UnboundedReceiver<Event>) {
     reporter.end();
 }
 
-fn reporter(look: &Look) -> Box<dyn Reporter> {
+fn reporter(look: Look) -> Box<dyn Reporter> {
     let clock = Box::new(SystemTime::now);
     let verbose = look.verbose > 0;
     match look.mode() {

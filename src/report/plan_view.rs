@@ -8,7 +8,7 @@ use crate::inventory::NodeName;
 
 use super::screen::{Screen, Tone};
 use super::table::{NBSP, table};
-use super::text::{clean, count};
+use super::text::{clean, count, put};
 
 /// A plan, to be shown. `--json` prints it as one object whose `event` is `plan`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -51,7 +51,7 @@ pub fn render(plan: &PlanView, screen: &Screen) -> String {
     for (i, stage) in plan.stages.iter().enumerate() {
         let n = format!("({})", count(stage.steps.len(), "step"));
         let title = screen.paint(Tone::Bold, &format!("{}. {}", i + 1, clean(&stage.title)));
-        out.push_str(&format!("{title} {}\n", screen.paint(Tone::Dim, &n)));
+        put(&mut out, format_args!("{title} {}\n", screen.paint(Tone::Dim, &n)));
         out.push_str(&table(&[], &merged(&stage.steps), 3, screen));
         out.push('\n');
     }
@@ -78,7 +78,8 @@ pub fn render(plan: &PlanView, screen: &Screen) -> String {
 
 fn counts(plan: &PlanView, steps: &[&StepView]) -> String {
     if steps.is_empty() {
-        let text = if plan.waiting.is_empty() { "Nothing to do." } else { "Nothing can be done now." };
+        let text =
+            if plan.waiting.is_empty() { "Nothing to do." } else { "Nothing can be done now." };
         return format!("{text}\n");
     }
     let nodes: BTreeSet<_> = steps.iter().map(|s| &s.node).collect();
@@ -96,7 +97,7 @@ fn counts(plan: &PlanView, steps: &[&StepView]) -> String {
 
 fn section(out: &mut String, tone: Tone, title: &str, rows: &[Vec<String>], screen: &Screen) {
     if !rows.is_empty() {
-        out.push_str(&format!("{}\n", screen.paint(tone, title)));
+        put(out, format_args!("{}\n", screen.paint(tone, title)));
         out.push_str(&table(&[], rows, 3, screen));
         out.push('\n');
     }
@@ -128,5 +129,7 @@ fn by_text(pairs: &[(&str, Vec<String>)]) -> Vec<Vec<String>> {
             None => rows.push((vec![node], cells)),
         }
     }
-    rows.into_iter().map(|(nodes, cells)| [vec![nodes.join(", ")], cells.clone()].concat()).collect()
+    rows.into_iter()
+        .map(|(nodes, cells)| [vec![nodes.join(", ")], cells.clone()].concat())
+        .collect()
 }

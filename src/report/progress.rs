@@ -35,6 +35,14 @@ impl Progress {
         }
     }
 
+    /// `30 %`, `3 of 7`: the least that says how far it is.
+    pub(super) fn short(&self) -> String {
+        match (self.done, self.total, self.is_bytes) {
+            (Some(d), Some(t), true) => percent(d, t).map(|p| format!("{p} %")).unwrap_or_default(),
+            _ => self.figures(),
+        }
+    }
+
     /// How many of `cells` are full; `None` where there is no total to compare with, or no bytes.
     pub(super) fn cells(&self, cells: usize) -> Option<usize> {
         let p = percent(self.done?, self.total?).filter(|_| self.is_bytes)?;

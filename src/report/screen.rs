@@ -105,7 +105,8 @@ pub(super) fn is_dumb() -> bool {
 
 /// Whether the locale is UTF-8: the first of its three variables that is set decides, as in POSIX.
 fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|n| var(n).filter(|v| !v.is_empty()));
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|n| var(n).filter(|v| !v.is_empty()));
     locale.is_some_and(|l| {
         let l = l.to_ascii_lowercase();
         l.contains("utf-8") || l.contains("utf8")

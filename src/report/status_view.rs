@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::status::{Bytes, DaemonState, DaemonStatus, NodeStatus, Severity, Status};
+use crate::status::{Bytes, DaemonState, DaemonStatus, NodeStatus, Osds, Pgs, Severity, Status};
 
 use super::error::quote;
 use super::screen::{Screen, Tone};
 use super::summary::health;
 use super::table::{NBSP, table};
-use super::text::{bytes, clean, percent, wrap};
+use super::text::{bytes, clean, count, percent, put, wrap};
 
 /// Renders a status.
 pub fn render(status: &Status, screen: &Screen) -> String {
@@ -40,7 +40,7 @@ pub fn render(status: &Status, screen: &Screen) -> String {
 }
 
 fn heading(out: &mut String, text: &str, screen: &Screen) {
-    out.push_str(&format!("\n{}\n", screen.paint(Tone::Bold, text)));
+    put(out, format_args!("\n{}\n", screen.paint(Tone::Bold, text)));
 }
 
 /// The cluster's rows: a word and what there is to say. What nobody could tell is `?`.
@@ -48,10 +48,18 @@ fn cluster(s: &Status) -> Vec<Vec<String>> {
     let n = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let quorum: Vec<_> = s.mons.quorum.iter().map(|q| clean(q)).collect();
     let names = if quorum.is_empty() { String::new() } else { format!(": {}", quorum.join(", ")) };
+    let osds = match s.osds {
+        Osds { total: None, up: None, inside: None } => n(None),
+        o => format!("{} of {} up, {} in", n(o.up), n(o.total), n(o.inside)),
+    };
+    let pgs = match s.pgs {
+        Pgs { total: None, active_clean: None } => n(None),
+        p => format!("{} of {} active+clean", n(p.active_clean), n(p.total)),
+    };
     let mut rows = vec![
         ("mons", format!("{} of {} in quorum{names}", quorum.len(), s.mons.total)),
-        ("osds", format!("{} of {} up, {} in", n(s.osds.up), n(s.osds.total), n(s.osds.inside))),
-        ("pgs", format!("{} of {} active+clean", n(s.pgs.active_clean), n(s.pgs.total))),
+        ("osds", osds),
+        ("pgs", pgs),
         ("capacity", capacity(s.bytes)),
     ];
     if let Some(versions) = versions(&s.nodes) {
@@ -77,7 +85,8 @@ fn versions(nodes: &[NodeStatus]) -> Option<String> {
         0 => None,
         1 => counts.into_keys().next(),
         _ => {
-            let all: Vec<_> = counts.iter().map(|(v, n)| format!("{n} daemons on {v}")).collect();
+            let all: Vec<_> =
+                counts.iter().map(|(v, n)| format!("{} on {v}", count(*n, "daemon"))).collect();
             Some(format!("mixed: {}", all.join(", ")))
         }
     }
@@ -146,9 +155,9 @@ fn checks(out: &mut String, status: &Status, screen: &Screen) {
             Severity::Error => (Tone::Loud, "error"),
             Severity::Warning => (Tone::Warn, "warning"),
         };
-        out.push_str(&format!("  {} {}\n", screen.paint(tone, word), clean(&c.code)));
+        put(out, format_args!("  {} {}\n", screen.paint(tone, word), clean(&c.code)));
         for line in wrap(&clean(&c.summary), screen.width.saturating_sub(4)) {
-            out.push_str(&format!("    {line}\n"));
+            put(out, format_args!("    {line}\n"));
         }
     }
 }
@@ -158,7 +167,7 @@ fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
     let mut rows = String::new();
     for n in nodes.iter().filter(|n| n.reachable) {
         if let Some(e) = &n.error {
-            rows.push_str(&format!("  {}: {}\n", n.name, clean(e)));
+            put(&mut rows, format_args!("  {}: {}\n", n.name, clean(e)));
         }
         for d in n.daemons.iter().filter(|d| d.state != DaemonState::Running || !d.log.is_empty()) {
             let state = match d.state {
@@ -167,9 +176,13 @@ fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
                 DaemonState::Stopped => "stopped",
                 DaemonState::Missing => "no such container",
             };
-            let detail = d.detail.as_deref().map(|t| format!(" ({})", clean(t))).unwrap_or_default();
+            let detail =
+                d.detail.as_deref().map(|t| format!(" ({})", clean(t))).unwrap_or_default();
             let name = clean(&d.name());
-            rows.push_str(&format!("  {} {name}: {}{detail}\n", n.name, screen.paint(Tone::Bad, state)));
+            put(
+                &mut rows,
+                format_args!("  {} {name}: {}{detail}\n", n.name, screen.paint(Tone::Bad, state)),
+            );
             rows.push_str(&quote(&d.log, 4, screen));
         }
     }

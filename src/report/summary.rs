@@ -5,7 +5,7 @@ use crate::inventory::NodeName;
 
 use super::screen::{Screen, Tone};
 use super::table::table;
-use super::text::{clean, count, duration};
+use super::text::{clean, count, duration, put};
 
 /// A step that failed in this run; the summary names it once more, for its own report has long scrolled away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn render(summary: &Summary, failed: &[Failed], verbose: bool, screen: &Scre
     let mut out = headline(summary, failed, screen);
     out.push('\n');
     if let (Some(fsid), false) = (&summary.fsid, nothing_to_do(summary, failed)) {
-        out.push_str(&format!("Cluster {}\n", clean(fsid)));
+        put(&mut out, format_args!("Cluster {}\n", clean(fsid)));
     }
     if verbose || !nothing_to_do(summary, failed) {
         out.push_str(&times(summary, screen));
@@ -64,10 +64,15 @@ fn headline(s: &Summary, failed: &[Failed], screen: &Screen) -> String {
     let health = health(s.health.as_deref(), screen);
     let took = duration(s.seconds);
     if nothing_to_do(s, failed) {
-        return format!("Nothing to do: the cluster is as the inventory says ({health}).");
+        let more = match s.health.as_deref() {
+            Some("HEALTH_OK") => "",
+            _ => " `cephdock status` says more.",
+        };
+        return format!("Nothing to do: the cluster is as the inventory says ({health}).{more}");
     }
     let steps = count(s.steps, "step");
-    let (tone, word) = if s.converged { (Tone::Good, "Done") } else { (Tone::Loud, "Not finished") };
+    let (tone, word) =
+        if s.converged { (Tone::Good, "Done") } else { (Tone::Loud, "Not finished") };
     let word = screen.paint(tone, word);
     if s.converged {
         format!("{word}: {steps} in {took}. The cluster is as the inventory says ({health}).")
@@ -97,7 +102,8 @@ fn times(s: &Summary, screen: &Screen) -> String {
     if s.stages.is_empty() {
         return String::new();
     }
-    let mut rows: Vec<_> = s.stages.iter().map(|t| (clean(&t.title), duration(t.seconds))).collect();
+    let mut rows: Vec<_> =
+        s.stages.iter().map(|t| (clean(&t.title), duration(t.seconds))).collect();
     rows.push(("total".into(), duration(s.seconds)));
     let right = rows.iter().map(|(_, d)| d.len()).max().unwrap_or(0);
     let rows: Vec<_> = rows.into_iter().map(|(t, d)| vec![t, format!("{d:>right$}")]).collect();
@@ -106,7 +112,7 @@ fn times(s: &Summary, screen: &Screen) -> String {
 
 fn section(out: &mut String, title: &str, rows: &[Vec<String>], screen: &Screen) {
     if !rows.is_empty() {
-        out.push_str(&format!("\n{}\n", screen.paint(Tone::Bold, title)));
+        put(out, format_args!("\n{}\n", screen.paint(Tone::Bold, title)));
         out.push_str(&table(&[], rows, 2, screen));
     }
 }

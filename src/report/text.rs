@@ -1,5 +1,6 @@
 //! Small pieces of text: sizes, durations and times for people, and text from elsewhere made safe to show.
 
+use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
 /// A size in binary units: `512 B`, `1.5 GiB`, `120 MiB`.
@@ -70,7 +71,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 /// colours, set the window's title or reorder what is read.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.trim_end().chars().peekable();
+    let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             '\u{1b}' => skip_escape(&mut chars),
@@ -81,6 +82,7 @@ pub fn clean(text: &str) -> String {
             c => out.push(c),
         }
     }
+    out.truncate(out.trim_end().len());
     out
 }
 
@@ -97,7 +99,10 @@ fn skip_escape(chars: &mut Chars<'_>) {
         Some('[') => skip_csi(chars),
         Some(']' | 'P' | 'X' | '^' | '_') => {
             while let Some(c) = chars.next() {
-                if c == '\u{7}' || c == '\u{9c}' || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {
+                if c == '\u{7}'
+                    || c == '\u{9c}'
+                    || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some())
+                {
                     break;
                 }
             }
@@ -136,19 +141,22 @@ pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
 /// `text` broken at spaces into lines of at most `width` characters. A longer word has a line to itself, whole, so
 /// that paths and commands can be copied.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("it starts with a line and only grows");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
         }
     }
     lines
+}
+
+/// Appends to a string, which cannot fail.
+pub(super) fn put(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).unwrap_or_default();
 }
 
 /// `1 step`, `2 steps`; `word` takes an s.

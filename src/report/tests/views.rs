@@ -1,0 +1,263 @@
+//! What is looked at: a status and a plan.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use insta::assert_snapshot;
+
+use crate::status::{
+    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, Severity, Status,
+};
+
+use super::super::plan_view::{self, PlanView, StageView, StepView};
+use super::super::screen::Screen;
+use super::super::status_view;
+use super::{ASCII, COLOR, FSID, PLAIN, fits, node};
+
+fn daemon(kind: &str, id: &str, state: DaemonState) -> DaemonStatus {
+    DaemonStatus {
+        kind: kind.into(),
+        id: id.into(),
+        state,
+        image: Some("quay.io/ceph/ceph:v19".into()),
+        version: (state == DaemonState::Running).then(|| "19.2.3".into()),
+        detail: None,
+        log: vec![],
+    }
+}
+
+fn node_status(i: u8) -> NodeStatus {
+    let name = format!("B{i}");
+    NodeStatus {
+        name: node(&name),
+        address: IpAddr::V4(Ipv4Addr::new(10, 32, 3, 146 + i)),
+        reachable: true,
+        error: None,
+        daemons: vec![
+            daemon("mon", &name, DaemonState::Running),
+            daemon("mgr", &name, DaemonState::Running),
+            daemon("osd", &(i - 1).to_string(), DaemonState::Running),
+        ],
+        volume_driver: Some("cephdock".into()),
+    }
+}
+
+fn dead(mut n: NodeStatus) -> NodeStatus {
+    n.reachable = false;
+    n.error =
+        Some("connect to 10.32.3.149:22: no route to host (os error 113), after 3 attempts".into());
+    n.daemons = vec![];
+    n.volume_driver = None;
+    n
+}
+
+fn healthy() -> Status {
+    Status {
+        fsid: Some(FSID.into()),
+        health: Some("HEALTH_OK".into()),
+        checks: vec![],
+        nodes: (1..=3).map(node_status).collect(),
+        mons: Mons { total: 3, quorum: ["B1", "B2", "B3"].map(String::from).into() },
+        osds: Osds { total: Some(3), up: Some(3), inside: Some(3) },
+        pgs: Pgs { total: Some(33), active_clean: Some(33) },
+        bytes: Bytes {
+            total: Some(60 << 30),
+            used: Some(81 << 20),
+            available: Some((60 << 30) - (81 << 20)),
+        },
+        drift: vec![],
+    }
+}
+
+fn status(s: &Status, screen: &Screen) -> String {
+    let text = status_view::render(s, screen);
+    fits(&text, screen.width);
+    text
+}
+
+#[test]
+fn status_of_a_healthy_cluster() {
+    assert_snapshot!(status(&healthy(), &PLAIN) + "\n" + &status(&healthy(), &ASCII));
+}
+
+#[test]
+fn status_in_color() {
+    let mut s = healthy();
+    s.nodes[1].daemons[2].state = DaemonState::Restarting;
+    s.nodes[2] = dead(node_status(3));
+    assert_snapshot!(status(&s, &COLOR).replace('\x1b', "ESC"));
+}
+
+#[test]
+fn status_with_one_node_dead() {
+    let mut s = healthy();
+    s.health = Some("HEALTH_WARN".into());
+    s.nodes[2] = dead(node_status(3));
+    s.nodes[1].daemons[2] = DaemonStatus {
+        detail: Some("exited with 1, 3 min ago".into()),
+        log: vec!["bdev(0x55 /dev/sdb) open got: (16) Device or resource busy\x1b[2J".into()],
+        ..daemon("osd", "1", DaemonState::Stopped)
+    };
+    s.nodes.push(NodeStatus { daemons: vec![], ..node_status(4) });
+    s.mons.quorum.pop();
+    s.osds.up = Some(1);
+    s.pgs.active_clean = Some(0);
+    let check = |code: &str, severity, summary: &str| Check {
+        code: code.into(),
+        severity,
+        summary: summary.into(),
+    };
+    s.checks = vec![
+        check("MON_DOWN", Severity::Warning, "1/3 mons down, quorum B1,B2"),
+        check(
+            "PG_AVAILABILITY",
+            Severity::Error,
+            "Reduced data availability: 33 pgs inactive, 12 pgs peering, and a sentence long enough for a second line",
+        ),
+    ];
+    s.drift = vec![
+        Drift {
+            node: Some(node("B2")),
+            what: "osd-1 runs quay.io/ceph/ceph:v18, the inventory says quay.io/ceph/ceph:v19"
+                .into(),
+        },
+        Drift { node: None, what: "pool rbd has size 2, not 3".into() },
+    ];
+    assert_snapshot!(status(&s, &PLAIN));
+}
+
+fn no_mons() -> Status {
+    let mut s = Status {
+        fsid: Some(FSID.into()),
+        checks: vec![Check::no_mon("timed out after 10 s")],
+        nodes: (1..=3).map(node_status).collect(),
+        mons: Mons { total: 3, quorum: vec![] },
+        ..Status::default()
+    };
+    for n in &mut s.nodes {
+        n.daemons[0] = daemon("mon", n.name.as_str(), DaemonState::Missing);
+    }
+    s
+}
+
+#[test]
+fn status_with_all_mons_dead() {
+    assert_snapshot!(status(&no_mons(), &PLAIN));
+}
+
+#[test]
+fn status_of_24_nodes_with_many_osds_on_one() {
+    let mut s = healthy();
+    s.nodes = (1..=24).map(node_status).collect();
+    s.nodes[4]
+        .daemons
+        .extend((30..60).map(|i| daemon("osd", &i.to_string(), DaemonState::Running)));
+    s.nodes[7].daemons[0].version = Some("19.2.2".into());
+    s.mons.total = 24;
+    s.mons.quorum = (1..=24).map(|i| format!("B{i}")).collect();
+    assert_snapshot!(status(&s, &PLAIN));
+}
+
+#[test]
+fn status_as_json_keeps_its_shape() {
+    let known = serde_json::to_value(healthy()).unwrap();
+    let unknown = serde_json::to_value(no_mons()).unwrap();
+    assert_eq!(unknown["health"], serde_json::Value::Null);
+    assert_eq!(unknown["osds"]["up"], serde_json::Value::Null);
+    assert_eq!(unknown["checks"][0]["code"], "CEPHDOCK_NO_MON");
+    assert_eq!(unknown["checks"][0]["severity"], "error");
+    for path in [
+        "/fsid",
+        "/health",
+        "/checks",
+        "/nodes/0/name",
+        "/nodes/0/address",
+        "/nodes/0/reachable",
+        "/nodes/0/error",
+        "/nodes/0/daemons/0/kind",
+        "/nodes/0/daemons/0/id",
+        "/nodes/0/daemons/0/state",
+        "/nodes/0/daemons/0/image",
+        "/nodes/0/daemons/0/version",
+        "/nodes/0/volume_driver",
+        "/mons/total",
+        "/mons/quorum/0",
+        "/osds/total",
+        "/osds/up",
+        "/osds/in",
+        "/pgs/total",
+        "/pgs/active_clean",
+        "/bytes/total",
+        "/bytes/used",
+        "/bytes/available",
+    ] {
+        assert!(known.pointer(path).is_some(), "{path} is missing");
+    }
+    assert_eq!(known["nodes"][0]["daemons"][0]["state"], "running");
+}
+
+fn a_plan() -> PlanView {
+    let step = |name: &str, what: &str, why: &str, destructive| StepView {
+        node: node(name),
+        what: what.into(),
+        why: why.into(),
+        destructive,
+    };
+    let all =
+        |what: &str, why: &str| ["B1", "B2", "B3"].map(|n| step(n, what, why, false)).to_vec();
+    PlanView {
+        stages: vec![
+            StageView {
+                title: "prepare nodes".into(),
+                steps: all("open 3300, 6789, 6800-7300/tcp in firewalld", "closed"),
+            },
+            StageView {
+                title: "start mons".into(),
+                steps: [
+                    all("write /etc/ceph/ceph.conf", "not there"),
+                    all("start mon", "not there"),
+                ]
+                .concat(),
+            },
+            StageView {
+                title: "prepare disks".into(),
+                steps: vec![
+                    step("B1", "format /dev/sdb as osd-0", "blank, 1.8 TiB, serial S3X7", true),
+                    step("B2", "format /dev/sdb as osd-1", "blank, 1.8 TiB, serial S3X9", true),
+                    step("B3", "make a file of 20.0 GiB for osd-2", "not there", false),
+                ],
+            },
+        ],
+        waiting: vec![
+            (Some(node("B4")), "all of it: not reachable".into()),
+            (None, "pool rbd: no OSD yet".into()),
+        ],
+        pulls: ["B1", "B2", "B3"].map(|n| (node(n), "quay.io/ceph/ceph:v19".into())).to_vec(),
+    }
+}
+
+#[test]
+fn plan_of_a_fresh_cluster() {
+    let text = plan_view::render(&a_plan(), &PLAIN);
+    fits(&text, 80);
+    assert_snapshot!(text);
+}
+
+#[test]
+fn plan_in_color_marks_the_disks() {
+    let plan = PlanView { waiting: vec![], pulls: vec![], ..a_plan() };
+    assert_snapshot!(plan_view::render(&plan, &COLOR).replace('\x1b', "ESC"));
+}
+
+#[test]
+fn plans_with_no_step() {
+    assert_eq!(plan_view::render(&PlanView::default(), &PLAIN), "Nothing to do.\n");
+    let waiting = PlanView { stages: vec![], pulls: vec![], ..a_plan() };
+    assert_snapshot!(plan_view::render(&waiting, &PLAIN));
+}
+
+#[test]
+fn plan_as_json_is_an_event() {
+    let value = serde_json::to_value(a_plan()).unwrap();
+    assert_eq!(value["event"], "plan");
+    assert_eq!(value["stages"][2]["steps"][0]["destructive"], true);
+}
