@@ -11,6 +11,7 @@ use crate::event::{Event, Events};
 use crate::host::{Fleet, Host, HostError, StepReport};
 use crate::inventory::NodeName;
 use crate::plan::{Lane, Stage};
+use crate::watchdog;
 
 /// A step that failed.
 #[derive(Debug, Clone)]
@@ -39,9 +40,19 @@ pub async fn apply<H: Host>(fleet: &Fleet<H>, stage: &Stage, events: &Events, st
     let begun = Instant::now();
     let name = stage_id(stage);
     events.send(Event::StageStarted { stage: name.clone(), title: stage.name.to_string(), steps: stage.steps() });
-    let lanes = stage.lanes.iter().map(|lane| run_lane(fleet, lane, events, stop));
+    let (give_up, hopeless) = watch::channel(None);
+    let lanes = stage.lanes.iter().map(|lane| run_lane(fleet, lane, events, stop, &hopeless));
+    let watch = async {
+        let (node, daemon) = watchdog::falling(fleet).await;
+        give_up.send_replace(Some(format!("{daemon} on {node} falls over again and again")));
+        std::future::pending::<()>().await;
+    };
+    let lanes = tokio::select! {
+        lanes = futures_util::future::join_all(lanes) => lanes,
+        () = watch => Vec::new(), // never: it only tells the lanes
+    };
     let mut outcome = Outcome::default();
-    for lane in futures_util::future::join_all(lanes).await {
+    for lane in lanes {
         outcome.done += lane.done;
         outcome.left += lane.left;
         outcome.failures.extend(lane.failures);
@@ -55,7 +66,13 @@ fn stage_id(stage: &Stage) -> String {
     serde_json::to_value(stage.name).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-async fn run_lane<H: Host>(fleet: &Fleet<H>, lane: &Lane, events: &Events, stop: &watch::Receiver<bool>) -> Outcome {
+async fn run_lane<H: Host>(
+    fleet: &Fleet<H>,
+    lane: &Lane,
+    events: &Events,
+    stop: &watch::Receiver<bool>,
+    hopeless: &watch::Receiver<Option<String>>,
+) -> Outcome {
     /// Steps are numbered over all runs of this process: an event's number means one step.
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut outcome = Outcome::default();
@@ -68,7 +85,7 @@ async fn run_lane<H: Host>(fleet: &Fleet<H>, lane: &Lane, events: &Events, stop:
         let (node, what) = (lane.node.clone(), step.action.to_string());
         events.send(Event::StepStarted { node: node.clone(), step: number, what: what.clone() });
         let begun = Instant::now();
-        let report = StepReport { events: events.clone(), node: node.clone(), step: number };
+        let report = StepReport { events: events.clone(), node: node.clone(), step: number, hopeless: hopeless.clone() };
         let result = match fleet.hosts.get(&node) {
             Some(Ok(host)) => host.perform(&step.action, &report).await,
             Some(Err(error)) => Err(error.clone()),

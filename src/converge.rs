@@ -12,6 +12,7 @@ use crate::host::{Fleet, Host};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
 use crate::plan::{self, Plan, Refusal, Stage};
+use crate::watchdog::telling;
 
 /// A planner: [`plan::up`] and its like.
 pub type Planner = fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal>;
@@ -177,6 +178,8 @@ impl<M: FnOnce() -> Identity> Loop<M> {
 
 /// Lines of a daemon's log that go with a failure.
 const LOG_LINES: usize = 12;
+/// Lines that are read to find them: a crash writes many.
+const LOG_READ: usize = 400;
 
 /// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds the log of the first daemon that
 /// does not run, wherever it is.
@@ -188,9 +191,9 @@ async fn add_logs<H: Host>(fleet: &Fleet<H>, failures: &mut [Failure]) {
         let containers = node.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
         let fallen = containers.iter().find(|c| c.state != ContainerState::Running || c.restarts > 0);
         let Some((ours, host)) = fallen.and_then(|c| c.ours.as_ref()).zip(fleet.get(name)) else { continue };
-        if let Ok(log) = host.logs(&ours.daemon, LOG_LINES).await {
-            failure.error.log = vec![format!("{} on {name} does not run or was restarted; its log ends:", ours.daemon)];
-            failure.error.log.extend(log);
+        if let Ok(log) = host.logs(&ours.daemon, LOG_READ).await {
+            failure.error.log = vec![format!("{} on {name} does not run or was restarted; its log says:", ours.daemon)];
+            failure.error.log.extend(telling(&log, LOG_LINES));
             return;
         }
     }

@@ -26,3 +26,4 @@ pub mod report;
 pub mod secret;
 pub mod ssh;
 pub mod status;
+pub mod watchdog;

@@ -146,23 +146,38 @@ fn print_refusal(look: Look, refusal: &Refusal) -> Exit {
     if refusal.to_protect_data { Exit::Refused } else { Exit::Failed }
 }
 
-/// The first Ctrl-C lets running steps finish and begins no other; the second ends the process at once, which is safe
-/// too: the next run takes it up.
-fn stop_on_ctrl_c(events: &Events) -> watch::Receiver<bool> {
-    let (stop, stopped) = watch::channel(false);
-    let events = events.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        let message = "stopping after the steps that are running; Ctrl-C again stops at once".into();
-        events.send(Event::Warning { node: None, message });
-        drop(events); // the screen waits for the last of these
-        stop.send_replace(true);
-        if tokio::signal::ctrl_c().await.is_ok() {
-            #[expect(clippy::exit, reason = "the user asked twice; the reporter may hold the terminal")]
-            std::process::exit(Exit::Stopped as i32);
-        }
-    });
-    stopped
+/// Listens for Ctrl-C until it is dropped.
+struct CtrlC {
+    /// Turns true when the user asks to stop.
+    stop: watch::Receiver<bool>,
+    listener: JoinHandle<()>,
+}
+
+impl CtrlC {
+    /// The first Ctrl-C lets running steps finish and begins no other; the second ends the process at once, which is
+    /// safe too: the next run takes it up.
+    fn listen(events: &Events) -> Self {
+        let (sender, stop) = watch::channel(false);
+        let events = events.clone();
+        let listener = tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            let message = "stopping after the steps that are running; Ctrl-C again stops at once".into();
+            events.send(Event::Warning { node: None, message });
+            drop(events); // the screen waits for the last of these
+            sender.send_replace(true);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                #[expect(clippy::exit, reason = "the user asked twice; the reporter may hold the terminal")]
+                std::process::exit(Exit::Stopped as i32);
+            }
+        });
+        Self { stop, listener }
+    }
+}
+
+impl Drop for CtrlC {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
 }

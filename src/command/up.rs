@@ -1,6 +1,6 @@
 //! `up`: make the cluster as the inventory says.
 
-use super::{Exit, Session, load, look, mint, print_refusal, stop_on_ctrl_c};
+use super::{CtrlC, Exit, Session, load, look, mint, print_refusal};
 use crate::cli::{Global, Up};
 use crate::converge::{End, Run, converge};
 use crate::event::{Event, StageTime};
@@ -17,10 +17,10 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
     let begun = std::time::Instant::now();
     let session = Session::open(loaded, look, false).await;
     let connecting = begun.elapsed().as_secs_f64();
-    let stop = stop_on_ctrl_c(&session.events);
+    let ctrl_c = CtrlC::listen(&session.events);
     let want = &session.want;
     let Run { end, mut summary, facts: _ } =
-        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &stop).await;
+        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &ctrl_c.stop).await;
     summary.stages.insert(0, StageTime { title: "connect".into(), seconds: connecting });
     summary.seconds += connecting;
     let healthy = summary.health.as_deref() == Some("HEALTH_OK");
@@ -28,6 +28,7 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
     if !matches!(end, End::Refused(_)) {
         session.events.send(Event::Summary(summary));
     }
+    drop(ctrl_c);
     session.close().await;
     match end {
         End::Done if healthy => Exit::Done,

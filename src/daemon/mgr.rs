@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::mon::Entity;
-use super::{ContainerSpec, DAEMON_OPTIONS, DaemonId};
+use super::{ContainerSpec, DaemonId, script};
 use crate::identity::Identity;
 use crate::inventory::{Inventory, Node};
 
@@ -19,7 +19,7 @@ pub fn container(want: &Inventory, node: &Node, fsid: Uuid) -> ContainerSpec {
     ContainerSpec {
         fsid,
         image: want.cluster.image.clone(),
-        script: SCRIPT.replace("OPTIONS", DAEMON_OPTIONS),
+        script: script(SCRIPT),
         args: vec![daemon.id.clone()],
         binds: vec!["/etc/ceph:/etc/ceph".into(), "/var/lib/ceph/mgr:/var/lib/ceph/mgr".into()],
         privileged: false,
@@ -28,7 +28,6 @@ pub fn container(want: &Inventory, node: &Node, fsid: Uuid) -> ContainerSpec {
 }
 
 /// The keyring was written by cephdock as root; the mgr reads it as ceph.
-const SCRIPT: &str = r#"set -eu
-chown -R ceph:ceph "/var/lib/ceph/mgr/ceph-$1"
+const SCRIPT: &str = r#"chown -R ceph:ceph "/var/lib/ceph/mgr/ceph-$1"
 exec ceph-mgr -f -i "$1" OPTIONS
 "#;

@@ -147,6 +147,14 @@ pub const LABEL_ID: &str = "cephdock.id";
 /// Label: the digest of the [`ContainerSpec`] it was made from.
 pub const LABEL_SPEC: &str = "cephdock.spec";
 
+/// A script with the parts that all have: where the daemon's admin socket goes, and the options of every daemon.
+fn script(text: &str) -> String {
+    format!("{PRELUDE}{}", text.replace("OPTIONS", DAEMON_OPTIONS))
+}
+
+/// An image has /run/ceph only where its package manager's tmpfiles were run; the daemons abort without it.
+const PRELUDE: &str = "set -eu\nmkdir -p /var/run/ceph\nchown ceph:ceph /var/run/ceph\n";
+
 /// Options of every daemon: run in the foreground as the image's ceph user, log to stderr where `docker logs` finds it.
 const DAEMON_OPTIONS: &str = "--setuser ceph --setgroup ceph \
      --default-log-to-file=false --default-log-to-stderr=true --default-err-to-stderr=true";

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{ContainerSpec, DAEMON_OPTIONS, DaemonId};
+use super::{ContainerSpec, DaemonId, script};
 use crate::identity::{Identity, InitialMon};
 use crate::inventory::{Inventory, Node};
 use crate::secret::Secret;
@@ -83,7 +83,7 @@ pub fn container(want: &Inventory, node: &Node, fsid: Uuid) -> ContainerSpec {
     ContainerSpec {
         fsid,
         image: want.cluster.image.clone(),
-        script: SCRIPT.replace("OPTIONS", DAEMON_OPTIONS),
+        script: script(SCRIPT),
         args: vec![daemon.id.clone(), fsid.to_string(), node.address.to_string()],
         binds: vec!["/etc/ceph:/etc/ceph".into(), "/var/lib/ceph/mon:/var/lib/ceph/mon".into()],
         privileged: false,
@@ -93,8 +93,7 @@ pub fn container(want: &Inventory, node: &Node, fsid: Uuid) -> ContainerSpec {
 
 /// Makes the store from the seed if there is none, then becomes the mon. A seed that holds `join` asks the running mons
 /// for their monmap instead of starting from the first one.
-const SCRIPT: &str = r#"set -eu
-id=$1 fsid=$2 address=$3
+const SCRIPT: &str = r#"id=$1 fsid=$2 address=$3
 data=/var/lib/ceph/mon/ceph-$id seed=$data.bootstrap new=$data.prepare
 if [ ! -d "$data" ]; then
   rm -rf "$new"; mkdir -m 700 "$new"

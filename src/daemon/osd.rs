@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::mon::Entity;
-use super::{ContainerSpec, DAEMON_OPTIONS, DaemonId};
+use super::{ContainerSpec, DaemonId, script};
 use crate::identity::Identity;
 use crate::inventory::{Inventory, Node};
 
@@ -43,7 +43,7 @@ pub fn container(
     ContainerSpec {
         fsid,
         image: want.cluster.image.clone(),
-        script: SCRIPT.replace("OPTIONS", DAEMON_OPTIONS),
+        script: script(SCRIPT),
         // the CRUSH host is the inventory's name, whatever the hostname is
         args: vec![
             daemon.id.clone(),
@@ -71,8 +71,7 @@ pub fn container(
 ///
 /// `bluestore_fsck_on_mkfs` reads back a store that holds nothing yet and takes longer than making it; the OSD's own
 /// mount finds what it would.
-const SCRIPT: &str = r#"set -eu
-id=$1 uuid=$2 crush=$3 device=$4 bytes=$5
+const SCRIPT: &str = r#"id=$1 uuid=$2 crush=$3 device=$4 bytes=$5
 data=/var/lib/ceph/osd/ceph-$id new=$data.prepare
 blank() {
   [ "$(head -c 60 "$1" | tail -c +24 | head -c 36 | tr -d '\0')" = "$uuid" ] && return 0

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::daemon::DaemonId;
 use crate::event::{Event, Events, Unit};
 use crate::facts::{ClusterFacts, Facts, NodeFacts, Seen};
@@ -71,6 +73,8 @@ pub struct StepReport {
     pub node: NodeName,
     /// Its number in the run.
     pub step: u64,
+    /// Filled when a daemon is found to fall over again and again: whoever waits need not wait any longer.
+    pub hopeless: watch::Receiver<Option<String>>,
 }
 
 impl StepReport {
@@ -102,6 +106,13 @@ pub struct Fleet<H> {
 impl<H: Host> Fleet<H> {
     /// Looks at every node at once, then asks the mons through the first node that runs one and gets an answer.
     pub async fn observe(&self) -> Facts {
+        let nodes = self.look().await;
+        let cluster = self.ask(&nodes).await;
+        Facts { nodes, cluster }
+    }
+
+    /// Looks at every node at once.
+    pub async fn look(&self) -> BTreeMap<NodeName, Seen<NodeFacts>> {
         let looks = self.hosts.iter().map(|(name, host)| async move {
             let seen = match host {
                 Ok(host) => host.observe().await,
@@ -109,9 +120,7 @@ impl<H: Host> Fleet<H> {
             };
             (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.what), Seen::Value))
         });
-        let nodes: BTreeMap<_, _> = futures_util::future::join_all(looks).await.into_iter().collect();
-        let cluster = self.ask(&nodes).await;
-        Facts { nodes, cluster }
+        futures_util::future::join_all(looks).await.into_iter().collect()
     }
 
     async fn ask(&self, nodes: &BTreeMap<NodeName, Seen<NodeFacts>>) -> Seen<ClusterFacts> {

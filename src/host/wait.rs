@@ -38,6 +38,9 @@ impl Node {
             if only_warnings || begun.elapsed() > condition.deadline() {
                 return Err(given_up(condition, &progress, begun.elapsed(), error));
             }
+            if let Some(why) = step.hopeless.borrow().clone() {
+                return Err(HostError::new(why).hint("the log says why; when that is mended, run the same command again"));
+            }
             last = Some(progress);
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);

@@ -1,0 +1,69 @@
+//! Watches over daemons while a stage waits for them: one that falls over again and again will not come up by waiting.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::daemon::DaemonId;
+use crate::facts::{ContainerState, NodeFacts, Seen};
+use crate::host::{Fleet, Host};
+use crate::inventory::NodeName;
+
+/// The first look, when daemons of a healthy start have long been up, and the pause between looks. A look costs a node
+/// about a tenth of a second of CPU.
+const FIRST: Duration = Duration::from_secs(12);
+const PAUSE: Duration = Duration::from_secs(6);
+/// Docker starts a container again after 0.1 s, 0.2 s, 0.4 s, …: a daemon that has fallen this often falls by itself.
+const FALLS: u64 = 4;
+
+/// Resolves when a daemon keeps falling over; never, otherwise.
+pub async fn falling<H: Host>(fleet: &Fleet<H>) -> (NodeName, DaemonId) {
+    let mut before: BTreeMap<(NodeName, DaemonId), u64> = BTreeMap::new();
+    tokio::time::sleep(FIRST).await;
+    loop {
+        let facts = fleet.look().await;
+        for (node, seen) in facts {
+            let Seen::Value(facts) = seen else { continue };
+            for (daemon, restarts, running) in restarts(&facts) {
+                let last = before.insert((node.clone(), daemon.clone()), restarts);
+                let falls = !running || last.is_some_and(|last| restarts > last);
+                if restarts >= FALLS && falls {
+                    return (node, daemon);
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn restarts(facts: &NodeFacts) -> Vec<(DaemonId, u64, bool)> {
+    let containers = facts.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
+    let ours = containers.iter().filter_map(|c| {
+        let running = c.state == ContainerState::Running;
+        c.ours.as_ref().map(|o| (o.daemon.clone(), c.restarts, running))
+    });
+    ours.collect()
+}
+
+/// The lines of a daemon's log that tell the most: its last errors, or else its last lines. A crash ends with hundreds
+/// of lines that say nothing.
+pub fn telling(log: &[String], most: usize) -> Vec<String> {
+    const SIGNS: [&str; 6] = [" -1 ", "rror", "ailed", "what():", "refused", "No space"];
+    let dump = log.iter().position(|l| l.contains("--- begin dump of recent events"));
+    let log = &log[..dump.unwrap_or(log.len())];
+    let telling: Vec<&String> = log.iter().filter(|l| SIGNS.iter().any(|s| l.contains(s))).collect();
+    let lines: Vec<&String> = if telling.is_empty() { log.iter().collect() } else { telling };
+    lines[lines.len().saturating_sub(most)..].iter().map(|l| (*l).clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn the_errors_of_a_crash_and_not_its_dump() {
+        let log = ["starting", "terminate called", "  what():  cannot set permissions", "--- begin dump of recent events ---", "x -1 y"];
+        let log: Vec<String> = log.iter().map(|l| (*l).to_owned()).collect();
+        assert_eq!(telling(&log, 5), ["  what():  cannot set permissions"]);
+        assert_eq!(telling(&log[..2], 1), ["terminate called"]);
+    }
+}
