@@ -63,7 +63,7 @@ fn install(files: &[FileSpec]) -> Result<String, shlex::QuoteError> {
     let partial = |file: &FileSpec| shlex::try_quote(&format!("{}{PARTIAL}", file.path)).map(std::borrow::Cow::into_owned);
     let partials: Vec<String> = files.iter().map(partial).collect::<Result<_, _>>()?;
     // busybox's sync takes no names
-    write!(script, "tar -C / -xpof -; sync {0} 2>/dev/null || sync; ", partials.join(" ")).unwrap_or_default();
+    write!(script, "tar -C / -xpomf -; sync {0} 2>/dev/null || sync; ", partials.join(" ")).unwrap_or_default();
     for (file, partial) in files.iter().zip(&partials) {
         write!(script, "mv -f {partial} {}; ", shlex::try_quote(&file.path)?).unwrap_or_default();
     }
