@@ -36,10 +36,19 @@ pub struct Outcome {
 }
 
 /// Carries out `stage`. When `stop` turns true, steps that run are finished and no other is begun.
-pub async fn apply<H: Host>(fleet: &Fleet<H>, stage: &Stage, events: &Events, stop: &watch::Receiver<bool>) -> Outcome {
+pub async fn apply<H: Host>(
+    fleet: &Fleet<H>,
+    stage: &Stage,
+    events: &Events,
+    stop: &watch::Receiver<bool>,
+) -> Outcome {
     let begun = Instant::now();
     let name = stage_id(stage);
-    events.send(Event::StageStarted { stage: name.clone(), title: stage.name.to_string(), steps: stage.steps() });
+    events.send(Event::StageStarted {
+        stage: name.clone(),
+        title: stage.name.to_string(),
+        steps: stage.steps(),
+    });
     let (give_up, hopeless) = watch::channel(None);
     let lanes = stage.lanes.iter().map(|lane| run_lane(fleet, lane, events, stop, &hopeless));
     let watch = async {
@@ -63,7 +72,10 @@ pub async fn apply<H: Host>(fleet: &Fleet<H>, stage: &Stage, events: &Events, st
 }
 
 fn stage_id(stage: &Stage) -> String {
-    serde_json::to_value(stage.name).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(stage.name)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 async fn run_lane<H: Host>(
@@ -85,7 +97,12 @@ async fn run_lane<H: Host>(
         let (node, what) = (lane.node.clone(), step.action.to_string());
         events.send(Event::StepStarted { node: node.clone(), step: number, what: what.clone() });
         let begun = Instant::now();
-        let report = StepReport { events: events.clone(), node: node.clone(), step: number, hopeless: hopeless.clone() };
+        let report = StepReport {
+            events: events.clone(),
+            node: node.clone(),
+            step: number,
+            hopeless: hopeless.clone(),
+        };
         let result = match fleet.hosts.get(&node) {
             Some(Ok(host)) => host.perform(&step.action, &report).await,
             Some(Err(error)) => Err(error.clone()),

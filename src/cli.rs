@@ -34,7 +34,14 @@ Exit codes: 0 done, healthy, nothing to do · 1 failed · 2 usage or inventory
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The inventory: which nodes there are and what they run.
-    #[arg(short, long, global = true, value_name = "PATH", default_value = "./inventory.yaml", env = "CEPHDOCK_INVENTORY")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "./inventory.yaml",
+        env = "CEPHDOCK_INVENTORY"
+    )]
     pub inventory: PathBuf,
     /// Print JSON on stdout and nothing else: one object for `status` and `plan`, one event a line for `up`.
     #[arg(long, global = true)]
@@ -45,7 +52,7 @@ pub struct Global {
     /// Say only what is wrong.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Colours: on a terminal, and not where NO_COLOR is set.
+    /// Colours: on a terminal, and not where `NO_COLOR` is set.
     #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     pub color: When,
     /// Answer every question with yes.
@@ -71,15 +78,21 @@ pub enum Command {
     ///
     /// Disks are formatted only if they are blank: a filesystem, a partition, LVM, another cluster's OSD or anything
     /// else on one is refused (exit code 3) before anything is touched.
-    #[command(after_help = "Examples:\n  cephdock up\n  cephdock -i lab.yaml up --json | jq .event\n  cephdock up --dry-run")]
+    #[command(
+        after_help = "Examples:\n  cephdock up\n  cephdock -i lab.yaml up --json | jq .event\n  cephdock up --dry-run"
+    )]
     Up(Up),
     /// Show what `up` would do, and why. Writes nothing anywhere.
-    #[command(after_help = "Examples:\n  cephdock plan\n  cephdock plan --check && echo 'nothing to do'")]
+    #[command(
+        after_help = "Examples:\n  cephdock plan\n  cephdock plan --check && echo 'nothing to do'"
+    )]
     Plan(Plan),
     /// Show the cluster's health and every daemon on every node.
     ///
     /// Works with nodes that are off and with no mon answering, and says so. Exit code 4 unless all is well.
-    #[command(after_help = "Examples:\n  cephdock status\n  cephdock status --watch\n  cephdock status --json | jq .health")]
+    #[command(
+        after_help = "Examples:\n  cephdock status\n  cephdock status --watch\n  cephdock status --json | jq .health"
+    )]
     Status(Status),
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::apply::{Failure, apply};
-use crate::event::{Event, Events, StageTime, Summary};
+use crate::event::{Event, Events, StageTime, Summary, Unreachable};
 use crate::facts::{ContainerState, Facts, Seen};
 use crate::host::{Fleet, Host};
 use crate::identity::{Adopted, Identity};
@@ -59,19 +59,31 @@ pub fn adopt(want: &Inventory, facts: &Facts) -> Result<Option<Identity>, Refusa
             let why: BTreeMap<&NodeName, &str> = facts.unreachable().collect();
             let find = |node: &NodeName| {
                 let why = why.get(node).copied().unwrap_or("it was not looked at");
-                finding(node, why.to_owned(), "no other mon node holds the cluster's identity, and this one may: make it reachable and run the same command again")
+                finding(
+                    node,
+                    why.to_owned(),
+                    "no other mon node holds the cluster's identity, and this one may: make it reachable and run the same command again",
+                )
             };
             Err(Refusal { to_protect_data: false, findings: nodes.iter().map(find).collect() })
         }
         Adopted::Conflict(nodes) => {
             let find = |(node, fsid): &(NodeName, uuid::Uuid)| {
-                finding(node, format!("it holds the identity of the cluster {fsid}"), "these nodes belong to different clusters: is this the right inventory?")
+                finding(
+                    node,
+                    format!("it holds the identity of the cluster {fsid}"),
+                    "these nodes belong to different clusters: is this the right inventory?",
+                )
             };
             Err(Refusal { to_protect_data: true, findings: nodes.iter().map(find).collect() })
         }
         Adopted::Damaged(node, why) => Err(Refusal {
             to_protect_data: true,
-            findings: vec![finding(&node, format!("{}: {why}", crate::identity::PATH), "copy the file from another mon node or a backup")],
+            findings: vec![finding(
+                &node,
+                format!("{}: {why}", crate::identity::PATH),
+                "copy the file from another mon node or a backup",
+            )],
         }),
     }
 }
@@ -85,7 +97,8 @@ pub async fn converge<H: Host>(
     events: &Events,
     stop: &watch::Receiver<bool>,
 ) -> Run {
-    let mut run = Loop { mint: Some(mint), minted: None, times: Vec::new(), steps: 0, begun: Instant::now() };
+    let mut run =
+        Loop { mint: Some(mint), minted: None, times: Vec::new(), steps: 0, begun: Instant::now() };
     let mut before: Option<Stage> = None;
     let mut round = 0;
     loop {
@@ -169,7 +182,10 @@ impl<M: FnOnce() -> Identity> Loop<M> {
             converged: matches!(end, End::Done),
             seconds: self.begun.elapsed().as_secs_f64(),
             stages: self.times,
-            unreachable: facts.unreachable().map(|(n, why)| (n.clone(), why.to_owned())).collect(),
+            unreachable: facts
+                .unreachable()
+                .map(|(node, why)| Unreachable { node: node.clone(), error: why.to_owned() })
+                .collect(),
             remaining,
         };
         Run { end, summary, facts }
@@ -184,15 +200,24 @@ const LOG_READ: usize = 400;
 /// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds the log of the first daemon that
 /// does not run, wherever it is.
 async fn add_logs<H: Host>(fleet: &Fleet<H>, failures: &mut [Failure]) {
-    let Some(failure) = failures.iter_mut().find(|f| f.error.log.is_empty() && !f.error.lost) else { return };
+    let Some(failure) = failures.iter_mut().find(|f| f.error.log.is_empty() && !f.error.lost)
+    else {
+        return;
+    };
     let facts = fleet.observe().await;
     for (name, seen) in &facts.nodes {
         let Seen::Value(node) = seen else { continue };
         let containers = node.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
-        let fallen = containers.iter().find(|c| c.state != ContainerState::Running || c.restarts > 0);
-        let Some((ours, host)) = fallen.and_then(|c| c.ours.as_ref()).zip(fleet.get(name)) else { continue };
+        let fallen =
+            containers.iter().find(|c| c.state != ContainerState::Running || c.restarts > 0);
+        let Some((ours, host)) = fallen.and_then(|c| c.ours.as_ref()).zip(fleet.get(name)) else {
+            continue;
+        };
         if let Ok(log) = host.logs(&ours.daemon, LOG_READ).await {
-            failure.error.log = vec![format!("{} on {name} does not run or was restarted; its log says:", ours.daemon)];
+            failure.error.log = vec![format!(
+                "{} on {name} does not run or was restarted; its log says:",
+                ours.daemon
+            )];
             failure.error.log.extend(telling(&log, LOG_LINES));
             return;
         }

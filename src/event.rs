@@ -9,6 +9,7 @@ use crate::inventory::NodeName;
 /// Something that happened, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "a variant's own line says what its fields are")]
 pub enum Event {
     /// A node is being connected to.
     Connecting { node: NodeName },
@@ -80,9 +81,18 @@ pub struct Summary {
     /// Where the time went, in order: connecting, observing and each stage.
     pub stages: Vec<StageTime>,
     /// Nodes that could not take part, with the reason.
-    pub unreachable: Vec<(NodeName, String)>,
+    pub unreachable: Vec<Unreachable>,
     /// What is left, one phrase each.
     pub remaining: Vec<String>,
+}
+
+/// A node that could not take part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreachable {
+    /// Which.
+    pub node: NodeName,
+    /// Why.
+    pub error: String,
 }
 
 /// A stage and its seconds.

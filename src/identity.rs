@@ -104,9 +104,8 @@ impl Identity {
                 Some(IdentityFile::Damaged(why)) => {
                     return Adopted::Damaged(node.name.clone(), why.clone());
                 }
-                Some(IdentityFile::Absent) => {}
                 None if node.roles.mon => unseen.push(node.name.clone()),
-                None => {}
+                Some(IdentityFile::Absent) | None => {}
             }
         }
         let Some((_, first)) = found.first() else {
@@ -127,7 +126,9 @@ impl Identity {
     pub fn parse(text: &str) -> Result<Self, String> {
         let s: Stored = serde_json::from_str(text)
             // the parser's own words could quote the seed
-            .map_err(|e| format!("not a valid identity file (line {}, column {})", e.line(), e.column()))?;
+            .map_err(|e| {
+                format!("not a valid identity file (line {}, column {})", e.line(), e.column())
+            })?;
         if s.version != VERSION {
             return Err(format!("made by another version of cephdock (format {})", s.version));
         }
@@ -153,7 +154,8 @@ impl Identity {
             initial_mons: self.initial_mons.clone(),
             established: self.established,
         };
-        let mut text = serde_json::to_string_pretty(&stored).expect("plain fields always serialise");
+        let mut text =
+            serde_json::to_string_pretty(&stored).expect("plain fields always serialise");
         text.push('\n');
         Secret::new(text)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 /// A secret text (a cephx key, a keyring, a password). Reading it takes [`Secret::expose`], so every place that does
@@ -19,6 +20,15 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// SHA-256 in hex: how secrets and files are compared without being kept.
+pub fn sha256(text: impl AsRef<[u8]>) -> String {
+    use fmt::Write as _;
+    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        hex
+    })
 }
 
 impl fmt::Debug for Secret {

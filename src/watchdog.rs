@@ -50,7 +50,8 @@ pub fn telling(log: &[String], most: usize) -> Vec<String> {
     const SIGNS: [&str; 6] = [" -1 ", "rror", "ailed", "what():", "refused", "No space"];
     let dump = log.iter().position(|l| l.contains("--- begin dump of recent events"));
     let log = &log[..dump.unwrap_or(log.len())];
-    let telling: Vec<&String> = log.iter().filter(|l| SIGNS.iter().any(|s| l.contains(s))).collect();
+    let telling: Vec<&String> =
+        log.iter().filter(|l| SIGNS.iter().any(|s| l.contains(s))).collect();
     let lines: Vec<&String> = if telling.is_empty() { log.iter().collect() } else { telling };
     lines[lines.len().saturating_sub(most)..].iter().map(|l| (*l).clone()).collect()
 }
@@ -61,7 +62,13 @@ mod tests {
 
     #[test]
     fn the_errors_of_a_crash_and_not_its_dump() {
-        let log = ["starting", "terminate called", "  what():  cannot set permissions", "--- begin dump of recent events ---", "x -1 y"];
+        let log = [
+            "starting",
+            "terminate called",
+            "  what():  cannot set permissions",
+            "--- begin dump of recent events ---",
+            "x -1 y",
+        ];
         let log: Vec<String> = log.iter().map(|l| (*l).to_owned()).collect();
         assert_eq!(telling(&log, 5), ["  what():  cannot set permissions"]);
         assert_eq!(telling(&log[..2], 1), ["terminate called"]);

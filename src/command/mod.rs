@@ -49,7 +49,9 @@ impl From<Exit> for ExitCode {
 pub async fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
     match command {
-        Command::Up(cli::Up { dry_run: true }) => plan::run(&global, &cli::Plan { check: false }).await,
+        Command::Up(cli::Up { dry_run: true }) => {
+            plan::run(&global, &cli::Plan { check: false }).await
+        }
         Command::Up(options) => up::run(&global, &options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
@@ -163,12 +165,13 @@ impl CtrlC {
             if tokio::signal::ctrl_c().await.is_err() {
                 return;
             }
-            let message = "stopping after the steps that are running; Ctrl-C again stops at once".into();
+            let message =
+                "stopping after the steps that are running; Ctrl-C again stops at once".into();
             events.send(Event::Warning { node: None, message });
             drop(events); // the screen waits for the last of these
             sender.send_replace(true);
             if tokio::signal::ctrl_c().await.is_ok() {
-                #[expect(clippy::exit, reason = "the user asked twice; the reporter may hold the terminal")]
+                // the user asked twice; the reporter may hold the terminal
                 std::process::exit(Exit::Stopped as i32);
             }
         });

@@ -10,7 +10,9 @@ use crate::facts::{ClusterFacts, ContainerFact, ContainerState, Docker, Facts, S
 use crate::host::{Fleet, Host};
 use crate::inventory::{Inventory, Node};
 use crate::plan::{self, StageName};
-use crate::status::{Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, Severity, Status};
+use crate::status::{
+    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, Severity, Status,
+};
 
 /// Lines of the log of a daemon that does not run.
 const LOG_LINES: usize = 5;
@@ -105,8 +107,10 @@ fn fill(status: &mut Status, cluster: &ClusterFacts) {
         })
         .collect();
     let quorum = cluster.mons.iter().filter(|(_, there)| **there);
-    status.mons =
-        Mons { total: count(cluster.mons.len()), quorum: quorum.map(|(name, _)| name.clone()).collect() };
+    status.mons = Mons {
+        total: count(cluster.mons.len()),
+        quorum: quorum.map(|(name, _)| name.clone()).collect(),
+    };
     status.osds = Osds {
         total: Some(count(cluster.osds.len())),
         up: Some(count(cluster.osds.values().filter(|o| o.up).count())),
@@ -133,11 +137,13 @@ fn node_status(node: &Node, facts: &Facts, cluster: Option<&ClusterFacts>) -> No
         },
         Some(Seen::Absent) | None => Some("it was not looked at".into()),
     };
-    let containers = seen.and_then(|f| f.docker.up()).map(|d| d.containers.as_slice()).unwrap_or_default();
+    let containers =
+        seen.and_then(|f| f.docker.up()).map(|d| d.containers.as_slice()).unwrap_or_default();
     let mut daemons: BTreeMap<DaemonId, DaemonStatus> = BTreeMap::new();
     for container in containers {
         if let Some(ours) = &container.ours {
-            daemons.insert(ours.daemon.clone(), daemon_status(&ours.daemon, Some(container), cluster));
+            daemons
+                .insert(ours.daemon.clone(), daemon_status(&ours.daemon, Some(container), cluster));
         }
     }
     if error.is_none() {
@@ -164,7 +170,11 @@ fn node_status(node: &Node, facts: &Facts, cluster: Option<&ClusterFacts>) -> No
     }
 }
 
-fn daemon_status(id: &DaemonId, container: Option<&ContainerFact>, cluster: Option<&ClusterFacts>) -> DaemonStatus {
+fn daemon_status(
+    id: &DaemonId,
+    container: Option<&ContainerFact>,
+    cluster: Option<&ClusterFacts>,
+) -> DaemonStatus {
     let state = match container.map(|c| c.state) {
         None => DaemonState::Missing,
         Some(ContainerState::Running) => DaemonState::Running,
@@ -173,7 +183,9 @@ fn daemon_status(id: &DaemonId, container: Option<&ContainerFact>, cluster: Opti
     };
     let detail = container.and_then(|c| match (c.state, c.exit_code) {
         (ContainerState::Exited, Some(code)) => Some(format!("exited with {code}")),
-        (ContainerState::Restarting, Some(code)) => Some(format!("exited with {code}, restarted {} times", c.restarts)),
+        (ContainerState::Restarting, Some(code)) => {
+            Some(format!("exited with {code}, restarted {} times", c.restarts))
+        }
         (ContainerState::Paused, _) => Some("paused".into()),
         (ContainerState::Created, _) => Some("never started".into()),
         _ => None,
@@ -202,8 +214,12 @@ fn drift(want: &Inventory, facts: &Facts) -> Vec<Drift> {
     let mut drift = Vec::new();
     for stage in plan.stages.iter().filter(|s| s.name != StageName::Settle) {
         for lane in &stage.lanes {
-            let steps = lane.steps.iter().filter(|s| !matches!(s.action, plan::Action::WaitUntil(_)));
-            drift.extend(steps.map(|s| Drift { node: Some(lane.node.clone()), what: format!("{}: {}", s.action, s.why) }));
+            let steps =
+                lane.steps.iter().filter(|s| !matches!(s.action, plan::Action::WaitUntil(_)));
+            drift.extend(steps.map(|s| Drift {
+                node: Some(lane.node.clone()),
+                what: format!("{}: {}", s.action, s.why),
+            }));
         }
     }
     // nodes that cannot be worked on are shown as such

@@ -20,7 +20,8 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
     let ctrl_c = CtrlC::listen(&session.events);
     let want = &session.want;
     let Run { end, mut summary, facts: _ } =
-        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &ctrl_c.stop).await;
+        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &ctrl_c.stop)
+            .await;
     summary.stages.insert(0, StageTime { title: "connect".into(), seconds: connecting });
     summary.seconds += connecting;
     let healthy = summary.health.as_deref() == Some("HEALTH_OK");

@@ -48,9 +48,14 @@ pub fn text(want: &Inventory, fsid: Uuid) -> String {
          # options of your own go under cluster.config in the inventory.\n"
     );
     for (section, options) in sections {
-        text += &format!("\n[{section}]\n");
+        text += "\n[";
+        text += section;
+        text += "]\n";
         for (option, value) in options {
-            text += &format!("{option} = {value}\n");
+            text += option;
+            text += " = ";
+            text += &value;
+            text += "\n";
         }
     }
     text

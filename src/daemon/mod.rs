@@ -10,10 +10,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::inventory::NodeName;
+use crate::secret::sha256;
 
 pub mod conf;
 pub mod mgr;
@@ -124,7 +124,7 @@ impl ContainerSpec {
     /// SHA-256 of everything above, in hex.
     pub fn digest(&self) -> String {
         let text = serde_json::to_vec(self).expect("plain fields always serialise");
-        Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+        sha256(text)
     }
 
     /// The labels, `cephdock.*`.

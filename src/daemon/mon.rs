@@ -19,9 +19,8 @@ pub fn seed_dir(daemon: &DaemonId) -> String {
 
 /// The file of the seed that lists the first monmap, one `NAME ADDRESSES` a line.
 pub fn seed_monmap(mons: &[InitialMon]) -> String {
-    mons.iter().fold(String::new(), |text, mon| {
-        text + &mon.name + " " + &addresses(mon.address) + "\n"
-    })
+    mons.iter()
+        .fold(String::new(), |text, mon| text + &mon.name + " " + &addresses(mon.address) + "\n")
 }
 
 /// Both of a mon's addresses in monmaptool's form: without msgr2 a cluster warns for ever (`MON_MSGR2_NOT_ENABLED`).
@@ -54,7 +53,7 @@ impl Entity {
     pub fn keyring(&self, caps: bool) -> Secret {
         let mut text = format!("[{}]\n\tkey = {}\n", self.name, self.key.expose());
         for (kind, cap) in self.caps.iter().filter(|_| caps) {
-            text += &format!("\tcaps {kind} = \"{cap}\"\n");
+            text = text + "\tcaps " + kind + " = \"" + cap + "\"\n";
         }
         Secret::new(text)
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::secret::sha256;
 
 /// The cluster as its mons see it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -85,7 +86,12 @@ pub struct Bytes {
 }
 
 /// Puts the answers together. `auth` and `metadata` may be missing where only health was asked for.
-pub fn parse(status: &Value, osd_dump: &Value, auth: &Value, metadata: &[Value]) -> Result<ClusterFacts, String> {
+pub fn parse(
+    status: &Value,
+    osd_dump: &Value,
+    auth: &Value,
+    metadata: &[Value],
+) -> Result<ClusterFacts, String> {
     let fsid = status["fsid"].as_str().and_then(|f| f.parse().ok());
     let mut facts = ClusterFacts {
         fsid: fsid.ok_or("ceph status names no fsid")?,
@@ -102,7 +108,8 @@ pub fn parse(status: &Value, osd_dump: &Value, auth: &Value, metadata: &[Value])
     let pg = &status["pgmap"];
     facts.pgs = pg["num_pgs"].as_u64().unwrap_or(0);
     for state in pg["pgs_by_state"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let (name, count) = (state["state_name"].as_str().unwrap_or(""), state["count"].as_u64().unwrap_or(0));
+        let (name, count) =
+            (state["state_name"].as_str().unwrap_or(""), state["count"].as_u64().unwrap_or(0));
         if name.split('+').any(|s| s == "active") {
             facts.pgs_active += count;
         }
@@ -112,7 +119,11 @@ pub fn parse(status: &Value, osd_dump: &Value, auth: &Value, metadata: &[Value])
         }
     }
     let bytes = |key: &str| pg[key].as_u64().unwrap_or(0);
-    facts.bytes = Bytes { total: bytes("bytes_total"), used: bytes("bytes_used"), available: bytes("bytes_avail") };
+    facts.bytes = Bytes {
+        total: bytes("bytes_total"),
+        used: bytes("bytes_used"),
+        available: bytes("bytes_avail"),
+    };
     facts.osds = osds(osd_dump)?;
     facts.pools = pools(osd_dump);
     facts.auth = digests(auth);
@@ -155,15 +166,20 @@ fn osds(dump: &Value) -> Result<BTreeMap<u32, OsdFact>, String> {
         let uuid = o["uuid"].as_str()?.parse().ok()?;
         Some((id, OsdFact { uuid, up: o["up"] == 1, inside: o["in"] == 1 }))
     };
-    list.iter().map(|o| osd(o).ok_or_else(|| "ceph osd dump holds an OSD without id or uuid".to_owned())).collect()
+    list.iter()
+        .map(|o| osd(o).ok_or_else(|| "ceph osd dump holds an OSD without id or uuid".to_owned()))
+        .collect()
 }
 
 fn pools(dump: &Value) -> BTreeMap<String, PoolFact> {
     let list = dump["pools"].as_array().map(Vec::as_slice).unwrap_or_default();
     let pool = |p: &Value| {
-        let applications = p["application_metadata"].as_object().map(|m| m.keys().cloned().collect());
-        let fact =
-            PoolFact { size: p["size"].as_u64().unwrap_or(0), applications: applications.unwrap_or_default() };
+        let applications =
+            p["application_metadata"].as_object().map(|m| m.keys().cloned().collect());
+        let fact = PoolFact {
+            size: p["size"].as_u64().unwrap_or(0),
+            applications: applications.unwrap_or_default(),
+        };
         Some((p["pool_name"].as_str()?.to_owned(), fact))
     };
     list.iter().filter_map(pool).collect()
@@ -171,13 +187,8 @@ fn pools(dump: &Value) -> BTreeMap<String, PoolFact> {
 
 fn digests(auth: &Value) -> BTreeMap<String, String> {
     let list = auth["auth_dump"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let entity = |e: &Value| Some((e["entity"].as_str()?.to_owned(), digest(e["key"].as_str()?)));
+    let entity = |e: &Value| Some((e["entity"].as_str()?.to_owned(), sha256(e["key"].as_str()?)));
     list.iter().filter_map(entity).collect()
-}
-
-/// SHA-256 in hex: how secrets are compared without being kept.
-pub fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// `[{name or id, ceph_version_short}]` of `mon|mgr|osd metadata`, in this order.
@@ -185,7 +196,10 @@ fn versions(metadata: &[Value]) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for (kind, list) in ["mon", "mgr", "osd"].iter().zip(metadata) {
         for daemon in list.as_array().map(Vec::as_slice).unwrap_or_default() {
-            let id = daemon["name"].as_str().map(str::to_owned).or_else(|| daemon["id"].as_u64().map(|i| i.to_string()));
+            let id = daemon["name"]
+                .as_str()
+                .map(str::to_owned)
+                .or_else(|| daemon["id"].as_u64().map(|i| i.to_string()));
             if let (Some(id), Some(version)) = (id, daemon["ceph_version_short"].as_str()) {
                 out.insert(format!("{kind}.{id}"), version.to_owned());
             }

@@ -215,10 +215,7 @@ mod tests {
         let data = Raw { first_mib_zero: Some(false), ..blank() };
         assert!(matches!(weigh(&data).content, DiskContent::Occupied(_)));
         let held = Raw { holders: vec!["dm-0".into()], ..blank() };
-        assert_eq!(
-            weigh(&held).content,
-            DiskContent::Occupied(vec!["it is held by dm-0".into()])
-        );
+        assert_eq!(weigh(&held).content, DiskContent::Occupied(vec!["it is held by dm-0".into()]));
     }
 
     #[test]
@@ -235,10 +232,7 @@ mod tests {
             ])
         );
         let lvm = Raw {
-            blkid: vec![
-                ("TYPE".into(), "LVM2_member".into()),
-                ("USAGE".into(), "raid".into()),
-            ],
+            blkid: vec![("TYPE".into(), "LVM2_member".into()), ("USAGE".into(), "raid".into())],
             blkid_status: Some(0),
             ..blank()
         };

@@ -27,7 +27,7 @@ const CONNECT_SECONDS: u64 = 10;
 const COMMAND_SECONDS: u64 = 60;
 
 /// The process and its two ends.
-pub struct Mons {
+pub(super) struct Mons {
     input: Pin<Box<dyn AsyncWrite + Send>>,
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
     /// What has come and is not a whole line yet.
@@ -77,7 +77,16 @@ impl Node {
             about: String::new(),
             input: None,
         };
-        let prefixes = ["status", "osd dump", "auth ls", "mon dump", "mgr dump", "mon metadata", "mgr metadata", "osd metadata"];
+        let prefixes = [
+            "status",
+            "osd dump",
+            "auth ls",
+            "mon dump",
+            "mgr dump",
+            "mon metadata",
+            "mgr metadata",
+            "osd metadata",
+        ];
         let questions: Vec<MonCommand> = prefixes.into_iter().map(ask).collect();
         let answers = self.command(&questions).await?;
         let mut values = Vec::new();
@@ -104,7 +113,10 @@ impl Node {
     pub(super) async fn tell(&self, commands: &[MonCommand]) -> Result<(), HostError> {
         for (answer, command) in self.command(commands).await?.iter().zip(commands) {
             if answer.code != 0 {
-                return Err(HostError::new(format!("`ceph {command}` failed: {} (error {})", answer.said, answer.code)));
+                return Err(HostError::new(format!(
+                    "`ceph {command}` failed: {} (error {})",
+                    answer.said, answer.code
+                )));
             }
         }
         Ok(())
@@ -139,10 +151,14 @@ impl Node {
         };
         let started = timeout(Duration::from_secs(30), start)
             .await
-            .map_err(|_| HostError::new("Docker did not start a process in the mon's container within 30 s"))?
+            .map_err(|_| {
+                HostError::new("Docker did not start a process in the mon's container within 30 s")
+            })?
             .map_err(|e| self.docker_error("run a program in the mon's container", &e))?;
         let StartExecResults::Attached { output, input } = started else {
-            return Err(HostError::new("Docker gave no streams to a process in the mon's container"));
+            return Err(HostError::new(
+                "Docker gave no streams to a process in the mon's container",
+            ));
         };
         let mut client = Mons { input, output, partial: Vec::new(), complaint: String::new() };
         client.reply(self, Duration::from_secs(CONNECT_SECONDS + 20)).await?;
@@ -151,10 +167,15 @@ impl Node {
 }
 
 impl Mons {
-    async fn ask(&mut self, node: &Node, commands: &[MonCommand]) -> Result<Vec<Answer>, HostError> {
-        let commands = commands
-            .iter()
-            .map(|c| Command { json: &c.json, input: c.input.as_ref().map(crate::secret::Secret::expose) });
+    async fn ask(
+        &mut self,
+        node: &Node,
+        commands: &[MonCommand],
+    ) -> Result<Vec<Answer>, HostError> {
+        let commands = commands.iter().map(|c| Command {
+            json: &c.json,
+            input: c.input.as_ref().map(crate::secret::Secret::expose),
+        });
         let question = Question { timeout: COMMAND_SECONDS, commands: commands.collect() };
         let mut line = serde_json::to_vec(&question).map_err(|e| HostError::new(e.to_string()))?;
         line.push(b'\n');
@@ -166,17 +187,24 @@ impl Mons {
         if !matches!(sent, Ok(Ok(()))) {
             return Err(self.ended(node));
         }
-        let deadline = Duration::from_secs(COMMAND_SECONDS * question.commands.len().max(1) as u64 + 10);
+        let deadline =
+            Duration::from_secs(COMMAND_SECONDS * question.commands.len().max(1) as u64 + 10);
         self.reply(node, deadline).await
     }
 
     async fn reply(&mut self, node: &Node, deadline: Duration) -> Result<Vec<Answer>, HostError> {
         let line = match timeout(deadline, self.line(node)).await {
             Ok(line) => line?,
-            Err(_) => return Err(HostError::new(format!("no mon answered within {} s", deadline.as_secs()))),
+            Err(_) => {
+                return Err(HostError::new(format!(
+                    "no mon answered within {} s",
+                    deadline.as_secs()
+                )));
+            }
         };
-        let reply: Reply = serde_json::from_slice(&line)
-            .map_err(|e| HostError::new(format!("the client in the mon's container printed no JSON: {e}")))?;
+        let reply: Reply = serde_json::from_slice(&line).map_err(|e| {
+            HostError::new(format!("the client in the mon's container printed no JSON: {e}"))
+        })?;
         match reply.error {
             Some(error) => Err(HostError::new(format!("no mon answers ({error})"))),
             None => Ok(reply.results),
@@ -205,7 +233,10 @@ impl Mons {
 
     fn ended(&self, node: &Node) -> HostError {
         if let Some(why) = node.session.lost() {
-            return HostError { lost: true, ..HostError::new(format!("the SSH connection was lost: {why}")) };
+            return HostError {
+                lost: true,
+                ..HostError::new(format!("the SSH connection was lost: {why}"))
+            };
         }
         let said = self.complaint.trim().lines().last().unwrap_or("it said nothing");
         HostError::new(format!("the client in the mon's container ended: {said}"))

@@ -29,7 +29,10 @@ impl Node {
         let docker = self.docker()?;
         let name = spec.daemon.container();
         let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
-        match self.call("create the container", docker.create_container(Some(options), body(spec))).await {
+        match self
+            .call("create the container", docker.create_container(Some(options), body(spec)))
+            .await
+        {
             Ok(_) => {}
             Err(Failed { conflict: true, .. }) => self.must_be(spec).await?,
             Err(failed) => return Err(failed.error),
@@ -42,8 +45,11 @@ impl Node {
         if label.as_deref() == Some(spec.digest().as_str()) {
             return Ok(());
         }
-        Err(HostError::new(format!("a container called {} has come into being meanwhile", spec.daemon.container()))
-            .hint("run the same command again"))
+        Err(HostError::new(format!(
+            "a container called {} has come into being meanwhile",
+            spec.daemon.container()
+        ))
+        .hint("run the same command again"))
     }
 
     /// The container's `cephdock.spec`; an error if the container is not ours.
@@ -65,14 +71,20 @@ impl Node {
         let docker = self.docker()?;
         let name = spec.daemon.container();
         if self.label(&name).await?.is_none() {
-            return Err(HostError::new(format!("the container {name} is not cephdock's; it was left alone")));
+            return Err(HostError::new(format!(
+                "the container {name} is not cephdock's; it was left alone"
+            )));
         }
         let stop = query::StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
         let paused = docker.unpause_container(&name).await; // a frozen process cannot end by itself
         drop(paused); // it may well not be paused
-        self.call("stop a container", docker.stop_container(&name, Some(stop))).await.map_err(|f| f.error)?;
+        self.call("stop a container", docker.stop_container(&name, Some(stop)))
+            .await
+            .map_err(|f| f.error)?;
         let remove = query::RemoveContainerOptionsBuilder::default().build();
-        self.call("remove a container", docker.remove_container(&name, Some(remove))).await.map_err(|f| f.error)?;
+        self.call("remove a container", docker.remove_container(&name, Some(remove)))
+            .await
+            .map_err(|f| f.error)?;
         self.run(spec).await
     }
 
@@ -80,20 +92,30 @@ impl Node {
     pub(super) async fn pull(&self, reference: &str, step: &StepReport) -> Result<(), HostError> {
         let docker = self.docker()?;
         let (image, tag) = split(reference);
-        let options = query::CreateImageOptionsBuilder::default().from_image(image).tag(tag).build();
+        let options =
+            query::CreateImageOptionsBuilder::default().from_image(image).tag(tag).build();
         let mut stream = docker.create_image(Some(options), None, None);
         let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
-        let hint = format!("try `docker pull {reference}` on the node; an image that no registry has can be put there with `docker load`");
+        let hint = format!(
+            "try `docker pull {reference}` on the node; an image that no registry has can be put there with `docker load`"
+        );
         loop {
             let item = timeout(PULL_SILENCE, stream.next()).await.map_err(|_| {
-                HostError::new(format!("the pull of {reference} brought nothing for {} s", PULL_SILENCE.as_secs()))
-                    .hint(hint.clone())
+                HostError::new(format!(
+                    "the pull of {reference} brought nothing for {} s",
+                    PULL_SILENCE.as_secs()
+                ))
+                .hint(hint.clone())
             })?;
             let Some(item) = item else { break };
-            let info = item.map_err(|e| self.docker_error(&format!("pull {reference}"), &e).hint(hint.clone()))?;
+            let info = item.map_err(|e| {
+                self.docker_error(&format!("pull {reference}"), &e).hint(hint.clone())
+            })?;
             if let Some(detail) = info.error_detail {
                 let said = detail.message.unwrap_or_default();
-                return Err(HostError::new(format!("Docker could not pull {reference}: {said}")).hint(hint));
+                return Err(
+                    HostError::new(format!("Docker could not pull {reference}: {said}")).hint(hint)
+                );
             }
             let (Some(layer), Some(detail)) = (info.id, info.progress_detail) else { continue };
             let (Some(done), Some(total)) = (detail.current, detail.total) else { continue };
@@ -135,7 +157,9 @@ impl Node {
         };
         let (code, said) = timeout(EXEC, run)
             .await
-            .map_err(|_| HostError::new(format!("`{what}` did not end within {} s", EXEC.as_secs())))?
+            .map_err(|_| {
+                HostError::new(format!("`{what}` did not end within {} s", EXEC.as_secs()))
+            })?
             .map_err(|e| self.docker_error(&format!("run `{what}`"), &e))?;
         if code == Some(0) {
             return Ok(());
@@ -148,8 +172,11 @@ impl Node {
     /// The last lines of a container's log, both streams.
     pub(super) async fn tail(&self, name: &str, lines: usize) -> Result<Vec<String>, HostError> {
         let docker = self.docker()?;
-        let options =
-            query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let options = query::LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .tail(&lines.to_string())
+            .build();
         let read = async {
             let mut stream = docker.logs(name, Some(options));
             let mut text = Vec::new();
@@ -165,7 +192,11 @@ impl Node {
         Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 
-    async fn call<T>(&self, doing: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
+    async fn call<T>(
+        &self,
+        doing: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failed> {
         match timeout(CALL, call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(e)) => Err(Failed {
@@ -174,7 +205,10 @@ impl Node {
             }),
             Err(_) => Err(Failed {
                 conflict: false,
-                error: HostError::new(format!("Docker did not {doing} within {} s", CALL.as_secs())),
+                error: HostError::new(format!(
+                    "Docker did not {doing} within {} s",
+                    CALL.as_secs()
+                )),
             }),
         }
     }

@@ -17,7 +17,8 @@ impl Node {
     /// the new one, whole and with its permissions. The contents travel on stdin and stand in no process list.
     pub(super) async fn write_files(&self, files: &[FileSpec]) -> Result<(), HostError> {
         let archive = archive(files).map_err(|e| HostError::new(format!("packing files: {e}")))?;
-        let script = install(files).map_err(|e| HostError::new(format!("a path cannot be written: {e}")))?;
+        let script =
+            install(files).map_err(|e| HostError::new(format!("a path cannot be written: {e}")))?;
         self.shell(&format!("sh -c {script}"), &archive, DEADLINE).await.map(drop).map_err(|e| {
             if e.what.contains("No space left") {
                 e.hint("make room on the node's disk, then run the same command again")
@@ -51,7 +52,8 @@ fn install(files: &[FileSpec]) -> Result<String, shlex::QuoteError> {
         if folders.insert(folder) {
             let quoted = shlex::try_quote(folder)?;
             let (parent, _) = folder.rsplit_once('/').unwrap_or(("", ""));
-            let parent = shlex::try_quote(if parent.is_empty() { "/" } else { parent })?.into_owned();
+            let parent =
+                shlex::try_quote(if parent.is_empty() { "/" } else { parent })?.into_owned();
             write!(
                 script,
                 "[ -d {quoted} ] || {{ (umask 022; mkdir -p {parent}); mkdir -m {:o} {quoted}; }}; ",
@@ -60,10 +62,13 @@ fn install(files: &[FileSpec]) -> Result<String, shlex::QuoteError> {
             .unwrap_or_default();
         }
     }
-    let partial = |file: &FileSpec| shlex::try_quote(&format!("{}{PARTIAL}", file.path)).map(std::borrow::Cow::into_owned);
+    let partial = |file: &FileSpec| {
+        shlex::try_quote(&format!("{}{PARTIAL}", file.path)).map(std::borrow::Cow::into_owned)
+    };
     let partials: Vec<String> = files.iter().map(partial).collect::<Result<_, _>>()?;
     // busybox's sync takes no names
-    write!(script, "tar -C / -xpomf -; sync {0} 2>/dev/null || sync; ", partials.join(" ")).unwrap_or_default();
+    write!(script, "tar -C / -xpomf -; sync {0} 2>/dev/null || sync; ", partials.join(" "))
+        .unwrap_or_default();
     for (file, partial) in files.iter().zip(&partials) {
         write!(script, "mv -f {partial} {}; ", shlex::try_quote(&file.path)?).unwrap_or_default();
     }

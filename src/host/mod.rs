@@ -31,9 +31,17 @@ pub trait Host: Send + Sync + 'static {
     /// Asks the mons through this node's mon container.
     fn ask(&self) -> impl Future<Output = Result<ClusterFacts, HostError>> + Send;
     /// Does one thing.
-    fn perform(&self, action: &Action, step: &StepReport) -> impl Future<Output = Result<(), HostError>> + Send;
+    fn perform(
+        &self,
+        action: &Action,
+        step: &StepReport,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
     /// The last lines of a daemon's log.
-    fn logs(&self, daemon: &DaemonId, lines: usize) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
+    fn logs(
+        &self,
+        daemon: &DaemonId,
+        lines: usize,
+    ) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
 }
 
 /// Why something on a node failed. The node's name is added where it is reported.

@@ -58,7 +58,8 @@ pub async fn connect_all(want: &Inventory, prompts: &Prompts, events: &Events) -
         });
         (node.name.clone(), connected.map(Arc::new))
     });
-    let hosts: BTreeMap<_, _> = futures_util::future::join_all(connects).await.into_iter().collect();
+    let hosts: BTreeMap<_, _> =
+        futures_util::future::join_all(connects).await.into_iter().collect();
     Fleet { hosts }
 }
 
@@ -101,11 +102,17 @@ impl From<SshError> for HostError {
 impl Node {
     /// Runs a shell script as root, given on stdin so that nothing of it stands in a process list. Fails on an exit
     /// code other than 0, with the last line of stderr.
-    pub(super) async fn shell(&self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Vec<u8>, HostError> {
+    pub(super) async fn shell(
+        &self,
+        command: &str,
+        stdin: &[u8],
+        deadline: Duration,
+    ) -> Result<Vec<u8>, HostError> {
         let command = if self.sudo { format!("sudo -n {command}") } else { command.to_owned() };
         let output = self.session.run(&command, stdin, deadline).await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let said = stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
+        let said =
+            stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
         if !output.exit.success() {
             let error = HostError::new(format!("a command failed ({}): {said}", output.exit));
             return Err(if self.sudo && stderr.contains("sudo") {
@@ -119,14 +126,20 @@ impl Node {
 
     /// Docker, or the error that says why not.
     pub(super) fn docker(&self) -> Result<&bollard::Docker, HostError> {
-        self.docker.as_ref().map(|d| &d.api).map_err(|why| HostError::new(format!("Docker cannot be used: {why}")))
+        self.docker
+            .as_ref()
+            .map(|d| &d.api)
+            .map_err(|why| HostError::new(format!("Docker cannot be used: {why}")))
     }
 
     /// An error of Docker's, or that of the lost connection behind it.
     pub(super) fn docker_error(&self, doing: &str, error: &bollard::errors::Error) -> HostError {
         use bollard::errors::Error;
         if let Some(why) = self.session.lost() {
-            return HostError { lost: true, ..HostError::new(format!("the SSH connection was lost: {why}")) };
+            return HostError {
+                lost: true,
+                ..HostError::new(format!("the SSH connection was lost: {why}"))
+            };
         }
         let said = match error {
             Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),

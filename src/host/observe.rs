@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, RestartPolicyNameEnum};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, RestartPolicyNameEnum,
+};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use tokio::time::timeout;
 
 use super::HostError;
 use super::node::Node;
 use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_SPEC};
-use crate::facts::{ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe};
+use crate::facts::{
+    ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
+};
 
 const PROBE: &str = include_str!("probe.sh");
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
@@ -29,30 +33,44 @@ impl Node {
     }
 
     async fn probe(&self) -> Result<NodeFacts, HostError> {
-        let list = |paths: &[String]| shlex::try_quote(&paths.join(" ")).map(std::borrow::Cow::into_owned);
-        let quote = |paths| list(paths).map_err(|e| HostError::new(format!("a path cannot be asked for: {e}")));
-        let script = format!("FILES={}\nDISKS={}\n{PROBE}", quote(&self.files)?, quote(&self.disks)?);
+        let list =
+            |paths: &[String]| shlex::try_quote(&paths.join(" ")).map(std::borrow::Cow::into_owned);
+        let quote = |paths| {
+            list(paths).map_err(|e| HostError::new(format!("a path cannot be asked for: {e}")))
+        };
+        let script =
+            format!("FILES={}\nDISKS={}\n{PROBE}", quote(&self.files)?, quote(&self.disks)?);
         let output = self.shell("sh -s", script.as_bytes(), PROBE_DEADLINE).await?;
-        probe::parse(&String::from_utf8_lossy(&output)).map_err(|e| HostError::new(format!("looking at the node: {e}")))
+        probe::parse(&String::from_utf8_lossy(&output))
+            .map_err(|e| HostError::new(format!("looking at the node: {e}")))
     }
 
     async fn docker_facts(&self) -> Result<DockerFacts, HostError> {
         let docker = self.docker()?;
-        let late = |_| HostError::new(format!("Docker did not answer within {} s", DOCKER_DEADLINE.as_secs()));
+        let late = |_| {
+            HostError::new(format!("Docker did not answer within {} s", DOCKER_DEADLINE.as_secs()))
+        };
         timeout(DOCKER_DEADLINE, async {
             let all = ListContainersOptionsBuilder::default().all(true).build();
-            let (list, image, version) =
-                tokio::join!(docker.list_containers(Some(all)), docker.inspect_image(&self.image), docker.version());
+            let (list, image, version) = tokio::join!(
+                docker.list_containers(Some(all)),
+                docker.inspect_image(&self.image),
+                docker.version()
+            );
             let list = list.map_err(|e| self.docker_error("list its containers", &e))?;
             let image = match image {
                 Ok(image) => image.id,
-                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => None,
+                Err(bollard::errors::Error::DockerResponseServerError {
+                    status_code: 404, ..
+                }) => None,
                 Err(e) => return Err(self.docker_error("look for the image", &e)),
             };
             let version = version.map_err(|e| self.docker_error("tell its version", &e))?;
-            let ours_or_named = list.iter().filter(|c| ours(c.labels.as_ref()).is_some() || named(&name(c)));
+            let ours_or_named =
+                list.iter().filter(|c| ours(c.labels.as_ref()).is_some() || named(&name(c)));
             let facts = ours_or_named.map(|c| self.container(docker, c));
-            let containers: Result<Vec<_>, _> = futures_util::future::join_all(facts).await.into_iter().collect();
+            let containers: Result<Vec<_>, _> =
+                futures_util::future::join_all(facts).await.into_iter().collect();
             Ok(DockerFacts {
                 version: version.version.unwrap_or_default(),
                 image,
@@ -64,12 +82,18 @@ impl Node {
     }
 
     /// `None`: it was removed meanwhile.
-    async fn container(&self, docker: &bollard::Docker, c: &ContainerSummary) -> Result<Option<ContainerFact>, HostError> {
+    async fn container(
+        &self,
+        docker: &bollard::Docker,
+        c: &ContainerSummary,
+    ) -> Result<Option<ContainerFact>, HostError> {
         let ours = ours(c.labels.as_ref());
         let id = c.id.clone().unwrap_or_default();
         let inspect = match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
             Ok(inspect) => inspect,
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                return Ok(None);
+            }
             Err(e) => return Err(self.docker_error("inspect a container", &e)),
         };
         Ok(Some(ContainerFact {
@@ -93,14 +117,20 @@ fn name(c: &ContainerSummary) -> String {
 
 /// Whether a daemon of ours could have this name.
 fn named(name: &str) -> bool {
-    name == "mon" || name == "mgr" || name.strip_prefix("osd-").is_some_and(|id| id.parse::<u32>().is_ok())
+    name == "mon"
+        || name == "mgr"
+        || name.strip_prefix("osd-").is_some_and(|id| id.parse::<u32>().is_ok())
 }
 
 fn ours(labels: Option<&HashMap<String, String>>) -> Option<OurLabels> {
     let labels = labels?;
     let kind = Kind::parse(labels.get(LABEL_KIND)?)?;
     let daemon = DaemonId { kind, id: labels.get(LABEL_ID)?.clone() };
-    Some(OurLabels { fsid: labels.get(LABEL_FSID)?.clone(), daemon, spec: labels.get(LABEL_SPEC)?.clone() })
+    Some(OurLabels {
+        fsid: labels.get(LABEL_FSID)?.clone(),
+        daemon,
+        spec: labels.get(LABEL_SPEC)?.clone(),
+    })
 }
 
 fn state(state: Option<&ContainerSummaryStateEnum>) -> ContainerState {

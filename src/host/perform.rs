@@ -8,7 +8,11 @@ use crate::plan::Action;
 const LOG_LINES: usize = 12;
 
 impl Node {
-    pub(super) async fn carry_out(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
+    pub(super) async fn carry_out(
+        &self,
+        action: &Action,
+        step: &StepReport,
+    ) -> Result<(), HostError> {
         match action {
             Action::WriteFiles(files) => self.write_files(files).await,
             Action::PullImage(reference) => self.pull(reference, step).await,

@@ -14,7 +14,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1000);
 const PATIENCE_WITH_WARNINGS: Duration = Duration::from_secs(60);
 
 impl Node {
-    pub(super) async fn wait_until(&self, condition: &Condition, step: &StepReport) -> Result<(), HostError> {
+    pub(super) async fn wait_until(
+        &self,
+        condition: &Condition,
+        step: &StepReport,
+    ) -> Result<(), HostError> {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut last: Option<Progress> = None;
@@ -29,17 +33,20 @@ impl Node {
                 return Ok(());
             }
             if last.as_ref() != Some(&progress) {
-                let figures = (progress.total > 1).then_some((progress.done, progress.total, Unit::Count));
+                let figures =
+                    (progress.total > 1).then_some((progress.done, progress.total, Unit::Count));
                 step.progress(progress.message.clone(), figures);
                 unchanged_since = Instant::now();
                 pause = FIRST_PAUSE;
             }
-            let only_warnings = progress.only_health && unchanged_since.elapsed() > PATIENCE_WITH_WARNINGS;
+            let only_warnings =
+                progress.only_health && unchanged_since.elapsed() > PATIENCE_WITH_WARNINGS;
             if only_warnings || begun.elapsed() > condition.deadline() {
                 return Err(given_up(condition, &progress, begun.elapsed(), error));
             }
             if let Some(why) = step.hopeless.borrow().clone() {
-                return Err(HostError::new(why).hint("the log says why; when that is mended, run the same command again"));
+                return Err(HostError::new(why)
+                    .hint("the log says why; when that is mended, run the same command again"));
             }
             last = Some(progress);
             tokio::time::sleep(pause).await;
@@ -48,8 +55,14 @@ impl Node {
     }
 }
 
-fn given_up(condition: &Condition, progress: &Progress, after: Duration, error: Option<String>) -> HostError {
-    let seen = error.map_or_else(|| progress.message.clone(), |e| format!("{}: {e}", progress.message));
+fn given_up(
+    condition: &Condition,
+    progress: &Progress,
+    after: Duration,
+    error: Option<String>,
+) -> HostError {
+    let seen =
+        error.map_or_else(|| progress.message.clone(), |e| format!("{}: {e}", progress.message));
     let error = HostError::new(format!("waited {} s for {condition}: {seen}", after.as_secs()));
     if progress.only_health {
         return error.hint("every daemon is up and every PG clean; `docker exec mon ceph health detail` on a mon node explains the warning");

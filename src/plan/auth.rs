@@ -7,13 +7,13 @@ use super::osds::Osds;
 use super::{Action, Lane, MonCommand, Step, Why};
 use crate::daemon::mon::Entity;
 use crate::daemon::{DaemonId, mgr, mon, osd};
-use crate::facts::cluster::digest;
 use crate::identity::Identity;
-use crate::secret::Secret;
+use crate::secret::{Secret, sha256};
 
 pub(super) fn register(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let (Some(cluster), Some(asker)) = (fleet.cluster(), fleet.asker()) else { return Vec::new() };
-    let known = |entity: &Entity| cluster.auth.get(&entity.name).map(|d| *d == digest(entity.key.expose()));
+    let known =
+        |entity: &Entity| cluster.auth.get(&entity.name).map(|d| *d == sha256(entity.key.expose()));
     let mut steps = Vec::new();
 
     let mut entities = vec![mon::bootstrap_osd_entity(id)];
@@ -23,8 +23,11 @@ pub(super) fn register(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         let entity = osd::entity(id, &osd.daemon(), osd.uuid);
         // An OSD whose key is there registers itself when it boots. One that has neither key nor number gets both at
         // once; `osd new` does nothing where they are there already.
-        if cluster.osds.get(&osd.number).is_none() && known(&entity).is_none() {
-            steps.push(Step::new(Action::Ceph(vec![osd_new(osd.uuid, osd.number, &entity)]), Why::Missing));
+        if !cluster.osds.contains_key(&osd.number) && known(&entity).is_none() {
+            steps.push(Step::new(
+                Action::Ceph(vec![osd_new(osd.uuid, osd.number, &entity)]),
+                Why::Missing,
+            ));
         } else {
             entities.push(entity);
         }

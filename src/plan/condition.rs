@@ -159,7 +159,9 @@ impl fmt::Display for Condition {
         match self {
             Self::Quorum => f.write_str("the mons to form a quorum"),
             Self::OsdsUp(osds) => write!(f, "{} OSDs to come up", osds.len()),
-            Self::Settled(s) if s.healthy => f.write_str("every PG to be active+clean and HEALTH_OK"),
+            Self::Settled(s) if s.healthy => {
+                f.write_str("every PG to be active+clean and HEALTH_OK")
+            }
             Self::Settled(_) => f.write_str("the daemons to come up"),
         }
     }

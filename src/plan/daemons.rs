@@ -35,14 +35,16 @@ fn wanted(fleet: &Fleet, id: &Identity, osds: &Osds, u: &Usable) -> Vec<Wanted> 
     let (want, node) = (fleet.want, u.node);
     let mut daemons = Vec::new();
     if node.roles.mon && (files::has_store(u) || files::may_make_store(fleet, id)) {
-        daemons.push(Wanted { spec: mon::container(want, node, id.fsid), why_missing: Why::Missing });
+        daemons
+            .push(Wanted { spec: mon::container(want, node, id.fsid), why_missing: Why::Missing });
     }
     for o in osds.of(&node.name) {
         let spec = osd::container(want, node, id.fsid, o.daemon(), o.uuid, &o.store);
         daemons.push(Wanted { spec, why_missing: why_missing(o) });
     }
     if node.roles.mgr {
-        daemons.push(Wanted { spec: mgr::container(want, node, id.fsid), why_missing: Why::Missing });
+        daemons
+            .push(Wanted { spec: mgr::container(want, node, id.fsid), why_missing: Why::Missing });
     }
     daemons
 }
@@ -68,7 +70,8 @@ enum Need {
 
 fn need(container: Option<&ContainerFact>, spec: &ContainerSpec) -> Need {
     let Some(container) = container else { return Need::Run };
-    let same = container.ours.as_ref().is_some_and(|o| o.spec == spec.digest()) && container.as_made;
+    let same =
+        container.ours.as_ref().is_some_and(|o| o.spec == spec.digest()) && container.as_made;
     match container.state {
         ContainerState::Running | ContainerState::Restarting if same => Need::Nothing,
         ContainerState::Created | ContainerState::Exited if same => Need::Start,
@@ -147,7 +150,8 @@ pub(super) fn left_alone(fleet: &Fleet, osds: &Osds) -> Vec<Waiting> {
                 crate::daemon::Kind::Mgr => roles.mgr,
                 // numbers that could not be given yet are not known to be extra
                 crate::daemon::Kind::Osd => {
-                    osds.of(&u.node.name).any(|o| o.daemon() == ours.daemon) || !osds.waiting.is_empty()
+                    osds.of(&u.node.name).any(|o| o.daemon() == ours.daemon)
+                        || !osds.waiting.is_empty()
                 }
             };
             if !wanted {

@@ -5,17 +5,16 @@ use super::osds::{Osd, Osds};
 use super::{Action, FileSpec, Lane, Step, Waiting, Why, answers};
 use crate::daemon::{DaemonId, conf, mgr, mon, osd};
 use crate::facts::IdentityFile;
-use crate::facts::cluster::digest;
 use crate::identity::{self, Identity};
 use crate::inventory::{AdminKey, NodeName};
-use crate::secret::Secret;
+use crate::secret::{Secret, sha256};
 
 /// /etc/ceph/ceph.conf.
-pub const CONF: &str = "/etc/ceph/ceph.conf";
+pub(super) const CONF: &str = "/etc/ceph/ceph.conf";
 /// The administrator's key.
-pub const ADMIN_KEYRING: &str = "/etc/ceph/ceph.client.admin.keyring";
+pub(super) const ADMIN_KEYRING: &str = "/etc/ceph/ceph.client.admin.keyring";
 /// The key that may register OSDs.
-pub const BOOTSTRAP_OSD_KEYRING: &str = "/var/lib/ceph/bootstrap-osd/ceph.keyring";
+pub(super) const BOOTSTRAP_OSD_KEYRING: &str = "/var/lib/ceph/bootstrap-osd/ceph.keyring";
 
 /// The identity on every mon node. Once the mons have met, that is noted in it too.
 pub(super) fn identity(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
@@ -33,7 +32,12 @@ pub(super) fn identity(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
 
 /// Writes `id` to a node.
 pub(super) fn identity_step(id: &Identity, why: Why) -> Step {
-    let file = FileSpec { path: identity::PATH.into(), mode: 0o600, folder_mode: 0o700, content: id.text() };
+    let file = FileSpec {
+        path: identity::PATH.into(),
+        mode: 0o600,
+        folder_mode: 0o700,
+        content: id.text(),
+    };
     Step::new(Action::WriteFiles(vec![file]), why)
 }
 
@@ -43,7 +47,7 @@ pub(super) fn all(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         let mut differs = false;
         let wanted = wanted(fleet, id, node, osds).into_iter().filter(|file| {
             let Some(seen) = node.facts.files.get(&file.path) else { return true };
-            let same = seen.mode == file.mode && seen.sha256 == digest(file.content.expose());
+            let same = seen.mode == file.mode && seen.sha256 == sha256(file.content.expose());
             differs |= !same;
             !same
         });
@@ -89,7 +93,12 @@ fn wanted(fleet: &Fleet, id: &Identity, node: &Usable, osds: &Osds) -> Vec<FileS
     if roles.mon && !has_store(node) && may_make_store(fleet, id) {
         let seed = mon::seed_dir(&DaemonId::mon(&node.node.name));
         if id.established {
-            file(format!("{seed}/join"), 0o600, 0o700, Secret::new("the monmap of the mons that run\n"));
+            file(
+                format!("{seed}/join"),
+                0o600,
+                0o700,
+                Secret::new("the monmap of the mons that run\n"),
+            );
             file(format!("{seed}/keyring"), 0o600, 0o700, mon::mon_entity(id).keyring(true));
         } else {
             let monmap = mon::seed_monmap(&id.initial_mons);
@@ -119,7 +128,8 @@ pub(super) fn may_make_store(fleet: &Fleet, id: &Identity) -> bool {
 /// Every key of the beginning, which the first mons take in when their stores are made: so the mgrs and OSDs can start
 /// at the same time as they, and nothing waits for a quorum.
 fn first_keyring(fleet: &Fleet, id: &Identity, osds: &Osds) -> Secret {
-    let mut entities = vec![mon::mon_entity(id), mon::admin_entity(id), mon::bootstrap_osd_entity(id)];
+    let mut entities =
+        vec![mon::mon_entity(id), mon::admin_entity(id), mon::bootstrap_osd_entity(id)];
     let mgrs = fleet.want.nodes.iter().filter(|n| n.roles.mgr);
     entities.extend(mgrs.map(|n| mgr::entity(id, &DaemonId::mgr(&n.name))));
     entities.extend(osds.all.iter().map(|o: &Osd| osd::entity(id, &o.daemon(), o.uuid)));

@@ -26,7 +26,11 @@ pub(super) struct Usable<'a> {
 impl<'a> Fleet<'a> {
     /// Sorts the nodes. A new cluster is only begun, and one that was cut off at its beginning only taken up, with all
     /// its mons: whether another identity or store lies on a node that cannot be seen is unknown.
-    pub(super) fn sort(want: &'a Inventory, seen: &'a Facts, id: &Identity) -> Result<Self, Refusal> {
+    pub(super) fn sort(
+        want: &'a Inventory,
+        seen: &'a Facts,
+        id: &Identity,
+    ) -> Result<Self, Refusal> {
         let mut fleet = Self { want, seen, usable: Vec::new(), skipped: Vec::new() };
         let mut blocked = Vec::new();
         for node in &want.nodes {
@@ -67,7 +71,10 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn usable<'a>(node: &'a Node, seen: Option<&'a Seen<NodeFacts>>) -> Result<Usable<'a>, (String, String)> {
+fn usable<'a>(
+    node: &'a Node,
+    seen: Option<&'a Seen<NodeFacts>>,
+) -> Result<Usable<'a>, (String, String)> {
     let facts = match seen {
         Some(Seen::Value(facts)) => facts,
         Some(Seen::Unknown(why)) => {
@@ -82,7 +89,11 @@ fn usable<'a>(node: &'a Node, seen: Option<&'a Seen<NodeFacts>>) -> Result<Usabl
         let others: Vec<String> =
             facts.addresses.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
         return Err((
-            format!("none of its interfaces has the address {} (they have {})", node.address, others.join(", ")),
+            format!(
+                "none of its interfaces has the address {} (they have {})",
+                node.address,
+                others.join(", ")
+            ),
             format!(
                 "set `address` of {} to the one it has in the public network, and `ssh.host` if SSH uses another",
                 node.name
@@ -93,7 +104,10 @@ fn usable<'a>(node: &'a Node, seen: Option<&'a Seen<NodeFacts>>) -> Result<Usabl
         crate::facts::Docker::Up(docker) => Ok(Usable { node, facts, docker }),
         crate::facts::Docker::Down(why) => Err((
             format!("Docker cannot be used: {why}"),
-            format!("look at `systemctl status docker` on {}, then run the same command again", node.name),
+            format!(
+                "look at `systemctl status docker` on {}, then run the same command again",
+                node.name
+            ),
         )),
     }
 }

@@ -6,15 +6,15 @@ use super::files::{ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING};
 use super::fleet::{Fleet, Usable};
 use super::{Finding, Refusal};
 use crate::daemon::{DaemonId, Kind, mgr, mon};
-use crate::facts::cluster::digest;
 use crate::facts::{ContainerFact, IdentityFile};
 use crate::identity::Identity;
+use crate::secret::sha256;
 
 pub(super) fn refuse(fleet: &Fleet, id: &Identity) -> Result<(), Refusal> {
     // an identity that no node holds yet is a new one: then every trace of Ceph is somebody else's
-    let new = !fleet.seen.nodes.values().filter_map(crate::facts::Seen::value).any(|facts| {
-        matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid)
-    });
+    let new = !fleet.seen.nodes.values().filter_map(crate::facts::Seen::value).any(
+        |facts| matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid),
+    );
     let mut findings = Vec::new();
     for node in &fleet.usable {
         let mut find = |what: String, hint: &str| {
@@ -47,7 +47,9 @@ fn conf(node: &Usable, fsid: Uuid, new: bool, find: &mut impl FnMut(String, &str
     match &node.facts.conf {
         Some(conf) if conf.fsid != Some(fsid) => find(
             match conf.fsid {
-                Some(other) => format!("/etc/ceph/ceph.conf belongs to the cluster {other}, not to {fsid}"),
+                Some(other) => {
+                    format!("/etc/ceph/ceph.conf belongs to the cluster {other}, not to {fsid}")
+                }
                 None => "/etc/ceph/ceph.conf is there, and names no cluster".into(),
             },
             ANOTHER,
@@ -60,7 +62,8 @@ fn conf(node: &Usable, fsid: Uuid, new: bool, find: &mut impl FnMut(String, &str
     }
     if new && node.facts.conf.as_ref().is_some_and(|c| c.fsid == Some(fsid)) {
         find(
-            "it has a ceph.conf of this cluster, but no mon node holds the cluster's identity".into(),
+            "it has a ceph.conf of this cluster, but no mon node holds the cluster's identity"
+                .into(),
             "bring back /var/lib/ceph/cephdock/identity.json on the mon nodes from a backup",
         );
     }
@@ -78,7 +81,7 @@ fn keys(node: &Usable, id: &Identity, find: &mut impl FnMut(String, &str)) {
         (format!("{}/keyring", mgr.data_dir()), mgr::entity(id, &mgr).keyring(false)),
     ];
     for (path, keyring) in ours {
-        if node.facts.files.get(&path).is_some_and(|f| f.sha256 != digest(keyring.expose())) {
+        if node.facts.files.get(&path).is_some_and(|f| f.sha256 != sha256(keyring.expose())) {
             find(format!("{path} holds a key of another cluster"), ANOTHER);
         }
     }
@@ -93,7 +96,8 @@ fn stores(node: &Usable, fsid: Uuid, find: &mut impl FnMut(String, &str)) {
     }
     for (id, dir) in &node.facts.osd_dirs {
         if dir.ceph_fsid != Some(fsid) {
-            let of = dir.ceph_fsid.map_or("an unknown cluster".into(), |f| format!("the cluster {f}"));
+            let of =
+                dir.ceph_fsid.map_or("an unknown cluster".into(), |f| format!("the cluster {f}"));
             find(format!("/var/lib/ceph/osd/ceph-{id} is an OSD of {of}"), ANOTHER);
         }
     }

@@ -4,7 +4,6 @@
 //! again and planned again, until the plan is empty. So a stage may take for granted what the stages before it do, and
 //! what cannot be known yet is left to a later round or named in [`Plan::waiting`].
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::facts::{Facts, Seen};
@@ -138,7 +137,9 @@ impl fmt::Display for Why {
             Self::Missing => f.write_str("it is missing"),
             Self::Differs => f.write_str("it is not as it should be"),
             Self::NotRunning => f.write_str("it is not running"),
-            Self::BlankDisk(path) => write!(f, "it is missing; {path} is blank and will be formatted"),
+            Self::BlankDisk(path) => {
+                write!(f, "it is missing; {path} is blank and will be formatted")
+            }
             Self::OsdFound(path) => write!(f, "it is missing; {path} carries its data"),
             Self::FirstQuorum => f.write_str("the mons have met"),
             Self::NotYet(seen) => f.write_str(seen),
@@ -219,12 +220,6 @@ impl Step {
     fn new(action: Action, why: Why) -> Self {
         Self { action, why }
     }
-}
-
-/// The nodes of a refusal, each once, in order: for a closing line.
-pub fn nodes_of(findings: &[Finding]) -> Vec<&NodeName> {
-    let by_name: BTreeMap<&NodeName, ()> = findings.iter().map(|f| (&f.node, ())).collect();
-    by_name.into_keys().collect()
 }
 
 /// Every file on `node` whose content a plan may depend on, but for OSDs' keyrings: their numbers are not known before.

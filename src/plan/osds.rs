@@ -14,10 +14,10 @@ use super::{Finding, Refusal, Waiting, answers};
 use crate::daemon::DaemonId;
 use crate::daemon::osd::Store;
 use crate::facts::bluestore::Label;
-use crate::facts::cluster::digest;
 use crate::facts::{ClusterFacts, DiskContent, DiskFact};
 use crate::identity::Identity;
 use crate::inventory::{NodeName, OsdSpec};
+use crate::secret::sha256;
 
 /// The OSDs of the nodes that can be worked on.
 pub(super) struct Osds {
@@ -101,7 +101,9 @@ impl Osds {
         taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
         if let Some(cluster) = fleet.cluster() {
             taken.extend(cluster.osds.keys());
-            taken.extend(cluster.auth.keys().filter_map(|e| e.strip_prefix("osd.")?.parse::<u32>().ok()));
+            taken.extend(
+                cluster.auth.keys().filter_map(|e| e.strip_prefix("osd.")?.parse::<u32>().ok()),
+            );
         }
         // While the mons are silent, numbers may be given only if no OSD can have one that is not seen here: in a
         // cluster that has never met, where every node of the inventory was looked at.
@@ -110,7 +112,7 @@ impl Osds {
             let number = match known {
                 Some(number) => number,
                 None if certain => {
-                    let free = (0..).find(|n| !taken.contains(n)).unwrap_or_default();
+                    let free = (0..u32::MAX).find(|n| !taken.contains(n)).unwrap_or_default();
                     taken.insert(free);
                     free
                 }
@@ -190,17 +192,21 @@ fn refusal(path: &str, disk: &DiskFact) -> (String, String) {
     );
     let size = crate::plan::osds::size(disk.size);
     match &disk.content {
-        DiskContent::Missing => {
-            (format!("there is no {path}"), "look at `lsblk` on the node and correct `device`".into())
-        }
-        DiskContent::NotADisk(what) => {
-            (format!("{path} is {what}"), "name a whole disk; `lsblk` on the node lists them".into())
-        }
+        DiskContent::Missing => (
+            format!("there is no {path}"),
+            "look at `lsblk` on the node and correct `device`".into(),
+        ),
+        DiskContent::NotADisk(what) => (
+            format!("{path} is {what}"),
+            "name a whole disk; `lsblk` on the node lists them".into(),
+        ),
         DiskContent::Unknown(why) => (
             format!("what is on {path} ({size}) cannot be told: {why}"),
             "see to it that `lsblk` and `blkid -p` work on the node".into(),
         ),
-        DiskContent::Occupied(found) => (format!("{path} ({size}) is not blank: {}", found.join("; ")), wipe),
+        DiskContent::Occupied(found) => {
+            (format!("{path} ({size}) is not blank: {}", found.join("; ")), wipe)
+        }
         DiskContent::BlueStore(label) => {
             let of = match (label.whoami, label.ceph_fsid) {
                 (Some(n), Some(fsid)) => format!("osd.{n} of the cluster {fsid}"),
@@ -256,7 +262,7 @@ fn known_number(c: &Candidate, cluster: Option<&ClusterFacts>, id: &Identity) ->
     };
     let on_disk = || c.label?.whoami;
     let in_auth = || {
-        let key = digest(id.osd_key(c.uuid).expose());
+        let key = sha256(id.osd_key(c.uuid).expose());
         let entity = cluster?.auth.iter().find(|(e, k)| e.starts_with("osd.") && **k == key)?;
         entity.0.strip_prefix("osd.")?.parse().ok()
     };

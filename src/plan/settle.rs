@@ -21,7 +21,9 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let seen = cluster.pools.get(&pool.name);
     match seen {
         None => steps.push(create_pool(fleet.want)),
-        Some(fact) if fact.size < u64::from(pool.size) => steps.push(grow_pool(fleet.want, fact.size)),
+        Some(fact) if fact.size < u64::from(pool.size) => {
+            steps.push(grow_pool(fleet.want, fact.size));
+        }
         Some(_) => {}
     }
     if !seen.is_some_and(|p| p.applications.iter().any(|a| a == "rbd")) {
@@ -59,8 +61,10 @@ fn note_quorum(fleet: &Fleet, id: &Identity, cluster: &ClusterFacts) -> Vec<Lane
     let mut established = id.clone();
     established.established = true;
     let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
-    mons.map(|u| Lane::new(&u.node.name, vec![files::identity_step(&established, Why::FirstQuorum)]))
-        .collect()
+    mons.map(|u| {
+        Lane::new(&u.node.name, vec![files::identity_step(&established, Why::FirstQuorum)])
+    })
+    .collect()
 }
 
 fn settled(fleet: &Fleet, osds: &Osds) -> Settled {
@@ -93,8 +97,7 @@ const FIRST_PGS: u32 = 32;
 
 fn grow_pool(want: &Inventory, now: u64) -> Step {
     let pool = &want.cluster.pool;
-    let json =
-        json!({"prefix": "osd pool set", "pool": pool.name, "var": "size", "val": pool.size.to_string()});
+    let json = json!({"prefix": "osd pool set", "pool": pool.name, "var": "size", "val": pool.size.to_string()});
     let about = format!("{} size {}", pool.name, pool.size);
     let command = MonCommand { json, about, input: None };
     Step::new(Action::Ceph(vec![command]), Why::NotYet(format!("it has {now} copies")))

@@ -46,7 +46,7 @@ pub fn render(summary: &Summary, failed: &[Failed], verbose: bool, screen: &Scre
         .collect();
     section(&mut out, "Failed:", &failed, screen);
     let unreachable: Vec<_> =
-        summary.unreachable.iter().map(|(n, why)| vec![n.to_string(), clean(why)]).collect();
+        summary.unreachable.iter().map(|u| vec![u.node.to_string(), clean(&u.error)]).collect();
     section(&mut out, "Not reachable:", &unreachable, screen);
     let left: Vec<_> = summary.remaining.iter().map(|r| vec![clean(r)]).collect();
     section(&mut out, "Left to do:", &left, screen);
