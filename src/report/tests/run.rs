@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use insta::assert_snapshot;
 
-use crate::event::{Event, StageTime, Summary, Unit};
+use crate::event::{Event, StageTime, Summary, Unit, Unreachable};
 
 use super::super::board::Board;
 use super::super::lines::Lines;
@@ -77,7 +77,7 @@ fn summary_with_one_node_unreachable() {
         steps: 0,
         health: None,
         fsid: None,
-        unreachable: vec![(node("B3"), "connect to 10.32.3.149:22: connection refused (os error 111), after 3 attempts in 30 s".into())],
+        unreachable: vec![Unreachable { node: node("B3"), error: "connect to 10.32.3.149:22: connection refused (os error 111), after 3 attempts in 30 s".into() }],
         ..fresh()
     };
     let text = summary::render(&s, &[], false, &PLAIN);
@@ -194,7 +194,10 @@ fn a_run() -> Vec<(u64, Event)> {
                 converged: false,
                 seconds: 20.1,
                 health: Some("HEALTH_WARN".into()),
-                unreachable: vec![(node("storage-3"), "connection refused".into())],
+                unreachable: vec![Unreachable {
+                    node: node("storage-3"),
+                    error: "connection refused".into(),
+                }],
                 remaining: vec!["osd-1 on B2".into()],
                 ..fresh()
             }),
