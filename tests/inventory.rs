@@ -195,7 +195,7 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
     insta::assert_snapshot!(one(&folder.path().join("inventory.yaml")), @r#"
     error: there is no inventory here
     --> DIR/inventory.yaml
-     = help: run `cephdock init` to make one, or copy inventory.example.yaml and edit it; `-i PATH` names another file
+     = help: copy inventory.example.yaml and edit it; `-i PATH` names another file
     "#);
     insta::assert_snapshot!(one(folder.path()), @r#"
     error: this is a folder, not an inventory
@@ -213,7 +213,7 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
     insta::assert_snapshot!(one(&path), @r#"
     error: the inventory is empty
     --> DIR/latin1.yaml
-     = help: run `cephdock init` to write one, or copy inventory.example.yaml and edit it
+     = help: copy inventory.example.yaml and edit it
     "#);
 }
 

@@ -51,7 +51,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problems {
     let (message, fix) = match error.kind() {
         io::ErrorKind::NotFound => (
             "there is no inventory here".to_owned(),
-            "run `cephdock init` to make one, or copy inventory.example.yaml and edit it; `-i PATH` names another file",
+            "copy inventory.example.yaml and edit it; `-i PATH` names another file",
         ),
         io::ErrorKind::IsADirectory => {
             ("this is a folder, not an inventory".to_owned(), "name the file in it with `-i PATH`")
@@ -83,7 +83,7 @@ pub fn parse(text: &str, path: &Path, home: Option<&Path>) -> Result<Loaded, Pro
         return Err(Problems::of_file(
             path,
             "the inventory is empty",
-            "run `cephdock init` to write one, or copy inventory.example.yaml and edit it",
+            "copy inventory.example.yaml and edit it",
         ));
     }
     let mut check = Check::new(text, path, home, secrets::hidden(&root));
