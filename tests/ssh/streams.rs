@@ -16,6 +16,21 @@ fn pattern(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|i| u8::try_from((i / 251 * 31 + i + seed * 97) % 256).expect("a byte")).collect()
 }
 
+/// A Unix socket that says everything again, while the test runs.
+fn echo_server(sshd: &Sshd) -> String {
+    let path = sshd.path("echo");
+    let listener = UnixListener::bind(&path).expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut peer, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut r, mut w) = peer.split();
+                drop(tokio::io::copy(&mut r, &mut w).await);
+            });
+        }
+    });
+    path.to_str().expect("text").to_owned()
+}
+
 /// Sends `count` different streams through `cat` at once and compares what comes back.
 async fn echo(session: &Session, count: usize, len: usize) {
     let one = async |seed| {
@@ -166,17 +181,8 @@ async fn the_connection_ends_with_its_last_user() {
 async fn a_thousand_channels_leave_nothing_behind() {
     let sshd = Sshd::start("");
     let session = connect(&sshd.settings()).await.expect("logged in");
-    let socket = sshd.path("socket");
-    let listener = UnixListener::bind(&socket).expect("bound");
-    let server = tokio::spawn(async move {
-        while let Ok((mut peer, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut r, mut w) = peer.split();
-                drop(tokio::io::copy(&mut r, &mut w).await);
-            });
-        }
-    });
-    let path = socket.to_str().expect("text");
+    let socket = echo_server(&sshd);
+    let path = socket.as_str();
     for round in 0..50 {
         let one = async |i: usize| {
             let mut stream = session.open_unix(path).await.expect("open");
@@ -192,6 +198,29 @@ async fn a_thousand_channels_leave_nothing_behind() {
         };
         futures_util::future::join_all((0..20).map(one)).await;
     }
-    server.abort();
     assert_eq!(session.lost(), None);
+}
+
+/// A read for one channel takes in what has come for all. An answer that arrives while idle channels have their turn is
+/// then in libssh2's queue, and nothing on the socket says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_overlooked_among_idle_channels() {
+    let sshd = Sshd::start("");
+    let session = connect(&sshd.settings()).await.expect("logged in");
+    let path = echo_server(&sshd);
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        idle.push(session.open_unix(&path).await.expect("open"));
+    }
+    let mut busy = session.open_unix(&path).await.expect("open");
+    let rounds = async {
+        for round in 0u32..3000 {
+            let word = round.to_be_bytes();
+            busy.write_all(&word).await.expect("written");
+            let mut back = [0; 4];
+            busy.read_exact(&mut back).await.expect("read");
+            assert_eq!(back, word);
+        }
+    };
+    tokio::time::timeout(SOON, rounds).await.expect("every answer in time");
 }
