@@ -106,7 +106,7 @@ async fn a_killed_sshd_fails_everybody() {
 
 #[tokio::test]
 async fn an_idle_connection_answers_the_servers_keepalives() {
-    let sshd = Sshd::start("ClientAliveInterval 1\nClientAliveCountMax 2");
+    let sshd = Sshd::start("ClientAliveInterval 2\nClientAliveCountMax 1");
     let idle = connect(&sshd.settings()).await.expect("logged in");
     // one that only has a half-closed stream open: sshd has said EOF, we have not
     let half = connect(&sshd.settings()).await.expect("logged in");
@@ -118,7 +118,7 @@ async fn an_idle_connection_answers_the_servers_keepalives() {
     // and one whose reader sleeps
     let stalled = connect(&sshd.settings()).await.expect("logged in");
     let flowing = stalled.exec("cat /dev/zero").await.expect("started");
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(9)).await;
     for (session, what) in [(&idle, "idle"), (&half, "half-closed"), (&stalled, "stalled")] {
         assert_eq!(stdout(session, "echo here").await, "here\n", "{what}");
     }
