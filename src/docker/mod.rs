@@ -177,3 +177,45 @@ fn bollard_over(dial: Dial) -> bollard::Docker {
     )
     .expect("the address is constant and well-formed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::Exit;
+
+    #[test]
+    fn the_hint_follows_what_was_said() {
+        let refused = || {
+            let what = "a connection to /var/run/docker.sock".into();
+            (Via::ForwardedSocket, SshError::Refused { what, why: "connect failed".into() }.into())
+        };
+        for (said, expected) in [
+            (vec!["sh: 1: exec: docker: not found"], "install Docker"),
+            (
+                vec!["sh: line 1: exec: docker: not found", "sudo: docker: command not found"],
+                "install Docker",
+            ),
+            (
+                vec!["permission denied while trying to connect to the Docker daemon socket"],
+                "group docker",
+            ),
+            (
+                vec!["permission denied while trying to connect", "sudo: a password is required"],
+                "sudo without a password",
+            ),
+            (
+                vec!["Cannot connect to the Docker daemon at unix:///var/run/docker.sock."],
+                "systemctl start docker",
+            ),
+            (vec!["something else"], "AllowStreamLocalForwarding"),
+        ] {
+            let helper = |said: &&str| {
+                (Via::DialStdio, Failure::Helper { exit: Exit::Code(1), said: (*said).to_owned() })
+            };
+            let tried = std::iter::once(refused()).chain(said.iter().map(helper)).collect();
+            let error = DockerUnreachable { socket: "/var/run/docker.sock".into(), tried };
+            let hint = error.hint().expect("one");
+            assert!(hint.contains(expected), "{said:?}: {hint}");
+        }
+    }
+}

@@ -5,15 +5,10 @@ use std::path::{Path, PathBuf};
 use ssh2::{ErrorCode, KeyboardInteractivePrompt};
 
 use super::clock::Clock;
-use super::keyfile::{self, KeyFile};
+use super::keyfile::{self, KeyFile, KeyFileError};
 use super::prompt::Prompt;
 use super::{LocalSsh, SshError, codes};
 use crate::inventory::Ssh;
-
-/// In `tried` where a key file is open to others; the hint looks for it.
-pub(super) const EXPOSED: &str = "not used: others can read it";
-/// In `tried` where a question found nobody to answer it.
-pub(super) const NOBODY: &str = "nobody to ask";
 
 /// Keys shown to the server at most: sshd hangs up after six failures (`MaxAuthTries`), and a password wants one.
 const MAX_KEYS: usize = 5;
@@ -31,6 +26,7 @@ pub(super) struct Login<'a> {
     pub(super) clock: &'a Clock,
     /// What was tried and how it ended, for the error.
     tried: Vec<String>,
+    remedy: Option<String>,
     /// Public keys the server has been shown.
     shown: Vec<Vec<u8>>,
 }
@@ -51,8 +47,16 @@ pub(super) fn authenticate(
     clock: &Clock,
 ) -> Result<(), SshError> {
     clock.doing("logging in");
-    let mut login =
-        Login { session, settings, local, prompt, clock, tried: Vec::new(), shown: Vec::new() };
+    let mut login = Login {
+        session,
+        settings,
+        local,
+        prompt,
+        clock,
+        tried: Vec::new(),
+        remedy: None,
+        shown: Vec::new(),
+    };
     login.arm();
     let offered = match session.auth_methods(&settings.user) {
         Ok(methods) => methods.to_owned(),
@@ -83,11 +87,17 @@ impl Login<'_> {
         self.session.set_timeout(self.clock.left_ms());
     }
 
+    /// A question found nobody to answer it.
+    fn nobody(&mut self) {
+        self.remedy = Some("run it on a terminal, or load the key with ssh-add first".into());
+    }
+
     fn failed(&mut self) -> SshError {
         SshError::Auth {
             user: self.settings.user.clone(),
             to: super::client::address(self.settings),
             tried: std::mem::take(&mut self.tried),
+            remedy: self.remedy.take(),
         }
     }
 
@@ -187,7 +197,10 @@ impl Login<'_> {
             let key = match keyfile::look(&path) {
                 Ok(key) => key,
                 Err(e) => {
-                    self.tried.push(format!("{what} {e}"));
+                    if let KeyFileError::Exposed { .. } = e {
+                        self.remedy = Some(format!("chmod 600 {}", path.display()));
+                    }
+                    self.tried.push(format!("{what}: {e}"));
                     continue;
                 }
             };
@@ -217,7 +230,9 @@ impl Login<'_> {
         for attempt in 1..=QUESTIONS {
             let Some(passphrase) = self.ask(&format!("Passphrase for {}", path.display()), attempt)
             else {
-                self.tried.push(format!("{what}: it needs a passphrase and there is {NOBODY}"));
+                self.nobody();
+                self.tried
+                    .push(format!("{what}: it needs a passphrase and there is nobody to ask"));
                 return Ok(No);
             };
             self.arm();
@@ -246,7 +261,8 @@ impl Login<'_> {
         let question = format!("Password for {user}@{}", super::client::address(self.settings));
         for attempt in 1..=QUESTIONS {
             let Some(password) = self.ask(&question, attempt) else {
-                self.tried.push(format!("password: {NOBODY}"));
+                self.nobody();
+                self.tried.push("password: nobody to ask".into());
                 return Ok(No);
             };
             self.arm();
@@ -265,7 +281,8 @@ impl Login<'_> {
         self.session.set_timeout(120_000);
         let result = self.session.userauth_keyboard_interactive(&self.settings.user, &mut answers);
         if answers.nobody {
-            self.tried.push(format!("keyboard-interactive: {NOBODY}"));
+            self.nobody();
+            self.tried.push("keyboard-interactive: nobody to ask".into());
             return Ok(No);
         }
         self.outcome("keyboard-interactive", result)

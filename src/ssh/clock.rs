@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn stands_still_while_asking() {
-        let clock = Clock::start("b1:22".into(), Duration::from_secs(3600));
+        let clock = Clock::start("b1:22".into(), Duration::from_hours(1));
         let during = clock.while_asking(|| {
             let first = clock.left();
             std::thread::sleep(Duration::from_millis(20));

@@ -19,6 +19,8 @@ use super::{Session, SshError};
 
 /// Idle for this long, the connection says something, for the firewalls in between.
 const IDLE: Duration = Duration::from_secs(30);
+/// What sshd gets to close the channels once nobody uses the connection.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// A close has nothing to ask libssh2 for, so its answer may be overlooked for this long.
 const NAP: Duration = Duration::from_millis(5);
 
@@ -120,11 +122,7 @@ impl Driver {
         let mut second_looks = 0;
         loop {
             self.take_requests();
-            if self.unused
-                && self.channels.is_empty()
-                && self.opening.is_none()
-                && self.queue.is_empty()
-            {
+            if self.is_over() {
                 return Err(End::Unused);
             }
             let (mut progress, mut drained) = self.pump()?;
@@ -168,6 +166,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Nobody uses the connection any more. sshd may close a channel only after the command that was hung up on has
+    /// ended by itself, which is not waited for.
+    fn is_over(&self) -> bool {
+        let closed = self.channels.is_empty()
+            || (self.channels.iter().all(Channel::is_closing) && self.last_io.elapsed() > GOODBYE);
+        self.unused && closed && self.opening.is_none() && self.queue.is_empty()
     }
 
     /// One turn of every channel, starting with another one each time: whether anything moved, and whether the

@@ -123,6 +123,8 @@ pub enum SshError {
         to: String,
         /// Each thing that was tried and how it ended.
         tried: Vec<String>,
+        /// What can be mended on this machine, such as a key file's mode.
+        remedy: Option<String>,
     },
     /// The server refused to open a channel; the connection itself is fine.
     #[error("the server refused {what}: {why}")]
@@ -186,7 +188,11 @@ impl SshError {
             Self::FingerprintMismatch { .. } => {
                 "somebody may be in between; if the node was really installed anew, correct `fingerprint`".into()
             }
-            Self::Auth { user, tried, .. } => auth_hint(user, tried),
+            Self::Auth { user, remedy, .. } => remedy.clone().unwrap_or_else(|| {
+                format!(
+                    "add the public key to ~{user}/.ssh/authorized_keys there (ssh-copy-id), or set ssh.identity_file"
+                )
+            }),
             Self::Refused { .. } => return None,
             Self::Lost { .. } => "run the same command again once the node answers; nothing is lost by that".into(),
             Self::Jump { source, .. } => return source.hint(),
@@ -199,17 +205,4 @@ impl SshError {
 fn forget(host: &str, port: u16, known_hosts: &Path) -> String {
     let name = super::known_hosts::host_name(host, port);
     format!("ssh-keygen -f '{}' -R '{name}'", known_hosts.display())
-}
-
-fn auth_hint(user: &str, tried: &[String]) -> String {
-    let says = |part: &str| tried.iter().find(|t| t.contains(part));
-    if let Some(path) = says(super::auth::EXPOSED).and_then(|t| t.split(' ').nth(1)) {
-        format!("chmod 600 {path}")
-    } else if says(super::auth::NOBODY).is_some() {
-        "run it on a terminal, or load the key with ssh-add first".into()
-    } else {
-        format!(
-            "add the public key to ~{user}/.ssh/authorized_keys there (ssh-copy-id), or set ssh.identity_file"
-        )
-    }
 }

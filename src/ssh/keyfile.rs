@@ -25,7 +25,7 @@ pub(super) enum KeyFileError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// As OpenSSH: a key that others can read is no secret.
-    #[error("{} (mode {mode:04o})", super::auth::EXPOSED)]
+    #[error("not used, others can read it (mode {mode:04o})")]
     Exposed { mode: u32 },
     #[error("it is no private key")]
     NotAKey,

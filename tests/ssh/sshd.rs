@@ -64,11 +64,16 @@ impl Sshd {
         let host = keygen(&path("host_ed25519"), "ed25519", "");
         let login = keygen(&path("id"), "ed25519", "");
         fs::write(path("authorized_keys"), login).expect("written");
-        let port = free_port();
+        // somebody else may take the port before sshd does
+        let started = (0..5).find_map(|_| {
+            let port = free_port();
+            let mut child = spawn(dir.path(), port, extra);
+            answers(&mut child, port).then_some((child, port))
+        });
+        let log = || fs::read_to_string(path("log")).unwrap_or_default();
+        let (child, port) = started.unwrap_or_else(|| panic!("sshd did not start:\n{}", log()));
         fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {host}")).expect("written");
-        let sshd = Self { child: spawn(dir.path(), port, extra), dir, port };
-        sshd.wait();
-        sshd
+        Self { dir, port, child }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -128,15 +133,24 @@ impl Sshd {
         drop(self.child.wait());
     }
 
-    fn wait(&self) {
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("sshd did not start:\n{}", self.log());
+    /// How many connections it serves.
+    pub(crate) fn connections(&self) -> usize {
+        children(self.child.id()).len()
     }
+}
+
+/// Waits until sshd listens; false where it ended instead.
+fn answers(child: &mut Child, port: u16) -> bool {
+    for _ in 0..500 {
+        if child.try_wait().expect("our child").is_some() {
+            return false;
+        }
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
 }
 
 impl Drop for Sshd {
@@ -161,6 +175,11 @@ fn spawn(dir: &Path, port: u16, extra: &str) -> Child {
         fs::set_permissions("/run/sshd", fs::Permissions::from_mode(0o755)).expect("set");
     }
     let d = dir.display();
+    // the login shell must not read this user's ~/.bashrc, which may take long or print; an empty HOME has none
+    let extra = match extra.split_once("SetEnv ") {
+        Some((before, after)) => format!("{before}SetEnv HOME={d} {after}"),
+        None => format!("{extra}\nSetEnv HOME={d}"),
+    };
     // the first value of an option counts, so `extra` goes first
     let config = format!(
         "{extra}\nListenAddress 127.0.0.1:{port}\nHostKey {d}/host_ed25519\nPidFile none\nStrictModes no\n\
@@ -182,13 +201,18 @@ fn spawn(dir: &Path, port: u16, extra: &str) -> Child {
 
 /// Answers questions from a list, and remembers them.
 pub(crate) struct Answers {
-    pub(crate) questions: Mutex<Vec<String>>,
+    questions: Mutex<Vec<String>>,
     answers: Mutex<VecDeque<&'static str>>,
 }
 
 impl Answers {
     pub(crate) fn new(answers: &[&'static str]) -> Self {
         Self { questions: Mutex::default(), answers: Mutex::new(answers.iter().copied().collect()) }
+    }
+
+    /// The questions so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.questions.lock().expect("unpoisoned").clone()
     }
 }
 

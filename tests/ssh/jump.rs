@@ -1,0 +1,88 @@
+//! Through a bastion.
+
+use std::fs;
+use std::sync::Arc;
+
+use cephdock::inventory::{Jump, Ssh};
+use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
+
+use crate::sshd::Sshd;
+use crate::{SOON, stdout};
+
+/// Settings for `node` behind `bastion`; both know the node's login key, and one file knows both hosts.
+fn through(bastion: &Sshd, node: &Sshd) -> Ssh {
+    bastion.authorize(&fs::read_to_string(node.path("id.pub")).expect("public"));
+    let known = |s: &Sshd| fs::read_to_string(s.path("known_hosts")).expect("there");
+    let both = format!("{}{}", known(bastion), known(node));
+    fs::write(node.path("both"), both).expect("written");
+    let jump = Jump { user: None, host: "127.0.0.1".into(), port: bastion.port };
+    Ssh { jump: Some(jump), known_hosts: node.path("both"), ..node.settings() }
+}
+
+fn client() -> Client {
+    Client::new(Arc::new(Nobody), LocalSsh::default())
+}
+
+#[tokio::test]
+async fn nodes_share_one_connection_to_it() {
+    let (bastion, one, two) = (Sshd::start(""), Sshd::start(""), Sshd::start(""));
+    let (to_one, to_two) = (through(&bastion, &one), through(&bastion, &two));
+    let client = client();
+    let (a, b) = tokio::join!(client.connect(&to_one, SOON), client.connect(&to_two, SOON));
+    let (a, b) = (a.expect("through"), b.expect("through"));
+    for (session, node) in [(&a, &one), (&b, &two)] {
+        // "client port server-address server-port"
+        let seen = stdout(session, "echo $SSH_CONNECTION").await;
+        assert!(seen.trim().ends_with(&node.port.to_string()), "{seen}");
+    }
+    assert_eq!(bastion.log().matches("Accepted publickey").count(), 1, "{}", bastion.log());
+    // the streams keep the bastion's connection alive after the client is gone
+    drop(client);
+    let data = vec![7; 3_000_000];
+    let out = a.run("cat", &data, SOON).await.expect("ran");
+    assert!(out.stdout == data);
+}
+
+#[tokio::test]
+async fn the_bastion_is_told_apart_from_the_node() {
+    let (bastion, node) = (Sshd::start(""), Sshd::start(""));
+    let settings = through(&bastion, &node);
+    let only_node = Ssh { known_hosts: node.path("known_hosts"), ..settings.clone() };
+    let error = client().connect(&only_node, SOON).await.expect_err("the bastion is unknown");
+    let SshError::Jump { source, .. } = &error else { panic!("{error:?}") };
+    assert!(
+        matches!(**source, SshError::HostKeyUnknown { port, .. } if port == bastion.port),
+        "{error:?}"
+    );
+
+    let only_bastion = Ssh { known_hosts: bastion.path("known_hosts"), ..settings.clone() };
+    let error = client().connect(&only_bastion, SOON).await.expect_err("the node is unknown");
+    assert!(
+        matches!(error, SshError::HostKeyUnknown { port, .. } if port == node.port),
+        "{error:?}"
+    );
+
+    drop(node);
+    fs::create_dir_all(settings.known_hosts.parent().expect("one")).expect("made");
+    let settings = Ssh {
+        known_hosts: bastion.path("known_hosts"),
+        identity_file: Some(bastion.path("id")),
+        ..settings
+    };
+    let error = client().connect(&settings, SOON).await.expect_err("the node is down");
+    assert!(matches!(error, SshError::Connect { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_bastion_that_dies_takes_the_nodes_connection_with_it() {
+    let (mut bastion, node) = (Sshd::start(""), Sshd::start(""));
+    let settings = through(&bastion, &node);
+    let client = client();
+    let session = client.connect(&settings, SOON).await.expect("through");
+    let waiting = session.run("cat", b"", SOON);
+    waiting.await.expect("ran");
+    let stuck = session.run("sleep 30", b"", SOON);
+    let (result, ()) = tokio::join!(stuck, async { bastion.kill() });
+    assert!(matches!(result, Err(SshError::Lost { .. })), "{result:?}");
+    assert!(session.lost().is_some());
+}
