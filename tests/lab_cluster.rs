@@ -85,7 +85,10 @@ fn the_mons_see_a_whole_cluster(lab: &Lab) {
     let stores = metadata.as_array().expect("OSDs").iter();
     let devices = stores.filter(|o| o["bluestore_bdev_devices"] == "ubdb").count();
     assert_eq!(devices, 3, "a whole disk on each node");
-    assert_eq!(lab.sh("B1", "stat -c %s /var/lib/ceph/osd/ceph-?/block | grep -c 3221225472").trim(), "1");
+    assert_eq!(
+        lab.sh("B1", "stat -c %s /var/lib/ceph/osd/ceph-?/block | grep -c 3221225472").trim(),
+        "1"
+    );
 
     let pools = lab.ceph("B1", "osd pool ls detail");
     let pool = pools.as_array().expect("pools").iter().find(|p| p["pool_name"] == "rbd");
@@ -142,7 +145,10 @@ fn files_are_as_promised(lab: &Lab) {
             let (kind, id) = container.split_once('-').unwrap_or((container, node));
             let dir = format!("/var/lib/ceph/{kind}/ceph-{id}");
             let mode = stat(&dir);
-            assert!([format!("700 {ceph}"), format!("750 {ceph}")].contains(&mode), "{dir}: {mode}");
+            assert!(
+                [format!("700 {ceph}"), format!("750 {ceph}")].contains(&mode),
+                "{dir}: {mode}"
+            );
             assert_eq!(stat(&format!("{dir}/keyring")), format!("600 {ceph}"), "{dir}");
         }
         let open = lab.sh(node, "find /etc/ceph /var/lib/ceph -name '*keyring*' -perm /077; find /etc/ceph /var/lib/ceph -name '*.cephdock-new' -o -name '*.prepare' -o -name '*.bootstrap'");
@@ -154,7 +160,8 @@ fn files_are_as_promised(lab: &Lab) {
 fn nothing_secret_is_shown(lab: &Lab) {
     let auth = lab.ceph("B1", "auth ls");
     let keys = auth["auth_dump"].as_array().expect("keys").iter();
-    let mut secrets: Vec<String> = keys.filter_map(|k| Some(k["key"].as_str()?.to_owned())).collect();
+    let mut secrets: Vec<String> =
+        keys.filter_map(|k| Some(k["key"].as_str()?.to_owned())).collect();
     let identity = lab.sh("B1", "cat /var/lib/ceph/cephdock/identity.json");
     let identity: Value = serde_json::from_str(&identity).expect("the identity");
     secrets.push(identity["seed"].as_str().expect("a seed").to_owned());
@@ -236,7 +243,9 @@ fn damage(node: &str, daemon: (&str, &str), command: &str, state: &str) {
     let steps = up.events_of("step-finished");
     let on: BTreeSet<&str> = steps
         .iter()
-        .filter(|e| e["what"].as_str().is_some_and(|w| w.starts_with("start") || w.starts_with("replace")))
+        .filter(|e| {
+            e["what"].as_str().is_some_and(|w| w.starts_with("start") || w.starts_with("replace"))
+        })
         .filter_map(|e| e["node"].as_str())
         .collect();
     assert_eq!(on, BTreeSet::from([node]), "only what was damaged is started: {steps:?}");
@@ -283,7 +292,10 @@ fn a_key_and_configuration_that_were_changed_are_put_back() {
     let lab = lab();
     let inventory = lab.cluster();
     let before = lab.sh("B3", "sha256sum /etc/ceph/*");
-    lab.sh("B3", "echo 'debug_ms = 1' >>/etc/ceph/ceph.conf; chmod 644 /etc/ceph/ceph.client.admin.keyring");
+    lab.sh(
+        "B3",
+        "echo 'debug_ms = 1' >>/etc/ceph/ceph.conf; chmod 644 /etc/ceph/ceph.client.admin.keyring",
+    );
     lab.cephdock(&inventory, &["status"]).exits(4).says(&["B3", "/etc/ceph/ceph.conf"]);
     lab.cephdock(&inventory, &["up"]).exits(0);
     assert_eq!(lab.sh("B3", "sha256sum /etc/ceph/*"), before);
@@ -302,7 +314,9 @@ fn an_osd_without_data_directory_is_recognised_by_its_disk() {
     );
     let sum = lab.sh("B1", "docker exec mon sha256sum /tmp/o | cut -c1-64");
     let label = "docker exec osd-2 ceph-bluestore-tool show-label --dev /dev/ubdb";
-    let made = |text: &str| serde_json::from_str::<Value>(text).expect("a label")["/dev/ubdb"]["btime"].clone();
+    let made = |text: &str| {
+        serde_json::from_str::<Value>(text).expect("a label")["/dev/ubdb"]["btime"].clone()
+    };
     let made_before = made(&lab.sh("B2", label));
     lab.sh("B2", "docker rm -f osd-2 && rm -rf /var/lib/ceph/osd/ceph-2");
 
@@ -325,7 +339,11 @@ fn a_node_without_power() {
     let nodes = status["nodes"].as_array().expect("nodes");
     let reachable: Vec<&Value> = nodes.iter().map(|n| &n["reachable"]).collect();
     assert_eq!(reachable, [true, true, false]);
-    assert!(nodes[2]["error"].as_str().is_some_and(|e| e.contains(&lab.address("B3"))), "{}", nodes[2]);
+    assert!(
+        nodes[2]["error"].as_str().is_some_and(|e| e.contains(&lab.address("B3"))),
+        "{}",
+        nodes[2]
+    );
     assert_eq!(nodes[0]["daemons"].as_array().map(Vec::len), Some(4), "the rest is shown");
     assert!(status["health"].is_string(), "two mons of three answer: {status}");
     lab.cephdock(&inventory, &["status"]).exits(4).says(&["B3", &lab.address("B3")]);
@@ -377,7 +395,14 @@ fn what_a_former_cluster_left_is_refused() {
     // containers, configuration and stores are there, and nobody knows whose they are
     lab.everywhere("rm -rf /var/lib/ceph/cephdock");
     let before = lab.snapshot(&NODES);
-    lab.cephdock(&inventory, &["up"]).exits(3).says(&["B1", "B2", "B3", &fsid, "/etc/ceph/ceph.conf", "hint"]);
+    lab.cephdock(&inventory, &["up"]).exits(3).says(&[
+        "B1",
+        "B2",
+        "B3",
+        &fsid,
+        "/etc/ceph/ceph.conf",
+        "hint",
+    ]);
     assert_eq!(lab.snapshot(&NODES), before);
 
     // data directories alone

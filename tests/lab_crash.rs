@@ -29,7 +29,8 @@ fn killed_at(lab: &Lab, what: &str, is: impl Fn(&Value) -> bool) {
     assert!(osds.iter().all(|o| o["up"] == 1 && o["in"] == 1), "{osds:?}");
     let keys = lab.ceph("B1", "auth ls");
     let keys = keys["auth_dump"].as_array().expect("keys");
-    let osd_keys = keys.iter().filter(|k| k["entity"].as_str().is_some_and(|e| e.starts_with("osd.")));
+    let osd_keys =
+        keys.iter().filter(|k| k["entity"].as_str().is_some_and(|e| e.starts_with("osd.")));
     assert_eq!(osd_keys.count() as u64, OSDS, "no key too many");
     assert_eq!(lab.cephdock(&inventory, &["up", "--json"]).exits(0).summary()["steps"], 0);
 }
@@ -54,6 +55,7 @@ fn while_daemons_start() {
 #[ignore = "needs the lab: make lab-test"]
 fn while_it_waits_for_the_osds() {
     killed_at(&lab(), "it waited for the OSDs", |e| {
-        e["event"] == "step-started" && e["what"].as_str().is_some_and(|w| w.contains("OSDs to come up"))
+        e["event"] == "step-started"
+            && e["what"].as_str().is_some_and(|w| w.contains("OSDs to come up"))
     });
 }

@@ -4,6 +4,7 @@
 //! from: [`Lab::fresh`], nodes on which nothing of Ceph is left, or [`Lab::cluster`], the cluster of the standard
 //! inventory. Both take what is there and put right what a failed test left. Everything has a deadline.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unused_self, reason = "only who has the lab may use its nodes")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -78,15 +79,16 @@ pub(crate) fn lab() -> Turn {
 }
 
 impl Lab {
+    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
     fn boot() -> Self {
         let ns = namespace();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&ns);
         fs::create_dir_all(&dir).expect("a folder for inventories");
         // the keeper of the test file before this one may still be at work: only one holds the lock
-        let keep = format!("\"$0\" down && echo kept && cat >/dev/null; \"$0\" down");
+        let keep = "\"$0\" down && echo kept && cat >/dev/null; \"$0\" down";
         let mut keeper = Command::new("flock")
             .arg(dir.join("lock"))
-            .args(["sh", "-c", &keep, LAB])
+            .args(["sh", "-c", keep, LAB])
             .env("LAB_NS", &ns)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -221,13 +223,14 @@ impl Lab {
         *unsure() = true;
     }
 
-    /// What lies on every node: files with their attributes and sums, containers, images and the start of the disk.
+    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk that no
+    /// OSD is writing to.
     pub(crate) fn snapshot(&self, nodes: &[&str]) -> Vec<String> {
-        let command = "find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %T@ %l\\n' 2>/dev/null | sort; \
-             find /etc/ceph /var/lib/ceph -type f -size -1M ! -path '*/store.db/*' -exec sha256sum {} + 2>/dev/null | sort -k2; \
+        let command = "find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' ! -name block -printf '%p %y %m %U %G %T@ %l\\n' 2>/dev/null | sort; \
+             find /etc/ceph /var/lib/ceph -type f -size -2048 ! -path '*/store.db/*' -exec sha256sum {} + 2>/dev/null | sort -k2; \
              docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Labels}}'; docker images --no-trunc -q; \
              docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'; \
-             head -c 1M /dev/ubdb | sha256sum";
+             [ -n \"$(docker ps -q -f name=osd)\" ] || head -c 1M /dev/ubdb | sha256sum";
         nodes.iter().map(|node| self.sh(node, command)).collect()
     }
 }

@@ -48,7 +48,8 @@ impl Run {
 
     /// Its one JSON object.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{}: {e}\n{}", self.what, self.all()))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", self.what, self.all()))
     }
 
     /// Its events, one a line.
