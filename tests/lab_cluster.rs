@@ -300,6 +300,13 @@ fn a_key_and_configuration_that_were_changed_are_put_back() {
     lab.cephdock(&inventory, &["up"]).exits(0);
     assert_eq!(lab.sh("B3", "sha256sum /etc/ceph/*"), before);
     assert_eq!(lab.sh("B3", "stat -c %a /etc/ceph/*keyring").trim(), "600");
+
+    // a daemon's own key, which it has to be able to read when it starts again
+    let key = "/var/lib/ceph/osd/ceph-3/keyring";
+    let before = lab.sh("B3", &format!("sha256sum {key}"));
+    lab.sh("B3", &format!("rm {key}; docker stop osd-3"));
+    lab.cephdock(&inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
+    assert_eq!(lab.sh("B3", &format!("sha256sum {key}")), before);
 }
 
 #[test]

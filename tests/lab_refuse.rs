@@ -281,3 +281,36 @@ fn a_host_key_that_has_changed() {
     let learnt = fs::read_to_string(&path).expect("the file");
     assert_eq!(learnt.lines().count(), 3, "{learnt}");
 }
+
+/// A daemon's folder gets its name while it is looked at: an OSD is never seen without its key, which would be written
+/// once more, and as root, where the OSD is about to read it.
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn a_look_while_an_osd_is_being_made() {
+    let lab = lab();
+    lab.fresh();
+    let dir = "/var/lib/ceph/osd/ceph-9";
+    lab.sh(
+        "B1",
+        &format!(
+            "rm -f /tmp/enough; mkdir -p {dir} && echo key >{dir}/keyring
+             (until [ -e /tmp/enough ]; do mv -T {dir} {dir}.prepare; sleep 0.3; mv -T {dir}.prepare {dir}; sleep 0.3; done) >/dev/null 2>&1 &"
+        ),
+    );
+    let probe = include_str!("../src/host/probe.sh");
+    let looks = lab.sh(
+        "B1",
+        &format!("cat >/tmp/probe <<'END'\nFILES=\nDISKS=\n{probe}\nEND\nfor _ in $(seq 60); do sh /tmp/probe; done; touch /tmp/enough"),
+    );
+    let looks: Vec<_> = looks
+        .split_inclusive("\n@@end\n")
+        .filter(|l| l.contains("@@host"))
+        .map(|l| cephdock::facts::probe::parse(l).expect("a whole look"))
+        .collect();
+    assert_eq!(looks.len(), 60);
+    let made = looks.iter().filter(|l| l.osd_dirs.contains_key(&9)).count();
+    assert!(made > 0 && made < 60, "it was seen both ways: {made}");
+    for look in looks.iter().filter(|l| l.osd_dirs.contains_key(&9)) {
+        assert!(look.files.contains_key(&format!("{dir}/keyring")), "{look:?}");
+    }
+}
