@@ -2,7 +2,7 @@
 
 mod lab_support;
 
-use lab_support::{Lab, NODES, OSDS, lab};
+use lab_support::{Lab, NODES, OSDS, lab, until};
 use serde_json::Value;
 
 /// Brings up a new cluster, kills it at the moment that `is` it, and lets the next run finish.
@@ -15,6 +15,12 @@ fn killed_at(lab: &Lab, what: &str, is: impl Fn(&Value) -> bool) {
     let fsids = lab.everywhere("grep -o '\"fsid\": \"[^\"]*' /var/lib/ceph/cephdock/identity.json");
 
     lab.cephdock(&inventory, &["plan", "--check"]).exits(4);
+    until("what the killed run had started on the nodes to end", 60, || {
+        let left = lab.everywhere(
+            "ps axww -o args | grep -E '^(python3 -c|docker system dial-stdio|sh -s)' || true",
+        );
+        if left.iter().all(String::is_empty) { Ok(()) } else { Err(format!("{left:.400?}")) }
+    });
     let up = lab.cephdock(&inventory, &["up", "--json"]).exits(0);
     let fsid = up.summary()["fsid"].as_str().expect("an fsid").to_owned();
     assert_eq!(up.summary()["health"], "HEALTH_OK");
