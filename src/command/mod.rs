@@ -9,14 +9,14 @@ use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
 use crate::event::{Event, Events};
-use crate::host::{Fleet, Node, Prompts, connect_all};
+use crate::host::{Fleet, Node, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
 use crate::inventory::{Inventory, file};
 use crate::plan::Refusal;
 use crate::report::{self, Color, Failure, Look, Screen, Stream};
 use crate::secret::Secret;
-use crate::ssh::Prompt;
+use crate::ssh::{Client, LocalSsh, Prompt};
 
 mod plan;
 mod status;
@@ -87,7 +87,7 @@ struct Session {
 }
 
 impl Session {
-    /// Connects to all nodes. `silent`: progress is not shown.
+    /// Connects to all nodes. `silent`: for commands that only look; progress is not shown.
     async fn open(loaded: Loaded, look: Look, silent: bool) -> Self {
         let Loaded { inventory: want, warnings } = loaded;
         let (events, received) = if silent {
@@ -101,8 +101,9 @@ impl Session {
             let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
             events.send(Event::Warning { node: None, message });
         }
-        let prompts: Prompts = Arc::new(crate::ssh::Prompts::new(Arc::new(Terminal)));
-        let fleet = connect_all(&want, &prompts, &events).await;
+        // what only looks leaves no trace on this machine either
+        let client = Client::new(Arc::new(Terminal), LocalSsh::of_this_user(!silent));
+        let fleet = connect_all(&want, &client, &events).await;
         Self { want, events, shown, fleet }
     }
 

@@ -22,7 +22,7 @@ mod observe;
 mod perform;
 mod wait;
 
-pub use node::{Node, Prompts, connect_all};
+pub use node::{Node, connect_all};
 
 /// A node that can be looked at and worked on.
 pub trait Host: Send + Sync + 'static {
