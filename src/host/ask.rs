@@ -21,8 +21,8 @@ use crate::facts::{ClusterFacts, cluster};
 use crate::plan::MonCommand;
 
 const CLIENT: &str = include_str!("mon_client.py");
-/// How long the client looks for a quorum before it says that there is none.
-const CONNECT_SECONDS: u64 = 10;
+/// How long the client looks for a quorum before it says that there is none. Whoever waits asks again.
+const CONNECT_SECONDS: u64 = 15;
 /// How long one command may take; `osd pool create` and the like end when the mons have agreed.
 const COMMAND_SECONDS: u64 = 60;
 

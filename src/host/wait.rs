@@ -46,7 +46,7 @@ impl Node {
             }
             if let Some(why) = step.hopeless.borrow().clone() {
                 return Err(HostError::new(why)
-                    .hint("the log says why; when that is mended, run the same command again"));
+                    .hint("when that is mended, run the same command again"));
             }
             last = Some(progress);
             tokio::time::sleep(pause).await;
