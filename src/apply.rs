@@ -103,7 +103,12 @@ async fn run_lane<H: Host>(
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (node, what) = (lane.node.clone(), step.action.to_string());
-        events.send(Event::StepStarted { node: node.clone(), step: number, what: what.clone() });
+        events.send(Event::StepStarted {
+            node: node.clone(),
+            step: number,
+            what: what.clone(),
+            why: step.why.to_string(),
+        });
         let begun = Instant::now();
         let report = StepReport {
             events: events.clone(),

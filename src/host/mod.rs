@@ -64,6 +64,14 @@ impl HostError {
         Self { what: what.into(), lost: false, log: Vec::new(), hint: None }
     }
 
+    /// What was seen and what to do about it, in one sentence.
+    pub fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -126,7 +134,7 @@ impl<H: Host> Fleet<H> {
                 Ok(host) => host.observe().await,
                 Err(error) => Err(error.clone()),
             };
-            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.what), Seen::Value))
+            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.sentence()), Seen::Value))
         });
         futures_util::future::join_all(looks).await.into_iter().collect()
     }

@@ -51,7 +51,7 @@ pub async fn connect_all(want: &Inventory, client: &Client, events: &Events) -> 
                     Err(why) => format!("not usable: {why}"),
                 },
             },
-            Err(error) => Event::Unreachable { node: node.name.clone(), error: error.what.clone() },
+            Err(error) => Event::Unreachable { node: node.name.clone(), error: error.sentence() },
         });
         (node.name.clone(), connected.map(Arc::new))
     });
@@ -92,7 +92,8 @@ impl From<SshError> for HostError {
     fn from(error: SshError) -> Self {
         let what = std::iter::successors(std::error::Error::source(&error), |e| e.source())
             .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-        Self { what, lost: true, log: Vec::new(), hint: error.hint() }
+        let lost = matches!(error, SshError::Lost { .. });
+        Self { what, lost, log: Vec::new(), hint: error.hint() }
     }
 }
 
@@ -153,7 +154,7 @@ impl Host for Node {
     }
 
     async fn ask(&self) -> Result<ClusterFacts, HostError> {
-        self.ask_cluster().await
+        self.ask_cluster(true).await
     }
 
     async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
