@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -101,8 +102,9 @@ impl Session {
             events.send(Event::Warning { node: None, message });
         }
         // what only looks leaves no trace on this machine either
+        let patience = Duration::from_secs(if silent { 8 } else { 20 });
         let client = Client::new(Arc::new(terminal), LocalSsh::of_this_user(!silent));
-        let fleet = connect_all(&want, &client, &events).await;
+        let fleet = connect_all(&want, &client, &events, patience).await;
         Self { want, events, shown, fleet }
     }
 

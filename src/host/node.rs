@@ -16,8 +16,7 @@ use crate::inventory::{Inventory, NodeName};
 use crate::plan::Action;
 use crate::ssh::{Client, Session, SshError};
 
-/// TCP, handshake and login; and then Docker's first answer.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// Docker's first answer, for each way to it.
 const DOCKER_DEADLINE: Duration = Duration::from_secs(15);
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -38,11 +37,16 @@ pub struct Node {
     pub(super) mons: Mutex<Option<Mons>>,
 }
 
-/// Connects to all nodes of `want` at once. A node that cannot be reached is an error in its place.
-pub async fn connect_all(want: &Inventory, client: &Client, events: &Events) -> Fleet<Node> {
+/// Connects to all nodes of `want` at once, each within `patience` (TCP, handshake and login). A node that cannot be reached is an error in its place.
+pub async fn connect_all(
+    want: &Inventory,
+    client: &Client,
+    events: &Events,
+    patience: Duration,
+) -> Fleet<Node> {
     let connects = want.nodes.iter().map(|node| async move {
         events.send(Event::Connecting { node: node.name.clone() });
-        let connected = connect(want, node, client).await;
+        let connected = connect(want, node, client, patience).await;
         events.send(match &connected {
             Ok(host) => Event::Connected {
                 node: node.name.clone(),
@@ -64,8 +68,9 @@ async fn connect(
     want: &Inventory,
     node: &crate::inventory::Node,
     client: &Client,
+    patience: Duration,
 ) -> Result<Node, HostError> {
-    let session = client.connect(&node.ssh, CONNECT_DEADLINE).await?;
+    let session = client.connect(&node.ssh, patience).await?;
     let root = node.ssh.user == "root";
     let docker = docker::connect(&session, DOCKER_SOCKET, root, DOCKER_DEADLINE).await;
     let docker = docker.map_err(|e| match e.hint() {
