@@ -161,7 +161,7 @@ fn drift(want: &Inventory, facts: &Facts) -> Vec<Drift> {
         }
     }
     // nodes that cannot be worked on are shown as such
-    let waiting = plan.waiting.into_iter().filter(|w| {
+    let waiting = plan.waiting.into_iter().filter(|w| w.holds_up).filter(|w| {
         w.node.as_ref().is_none_or(|n| facts.node(n).is_some_and(|f| f.docker.up().is_some()))
     });
     drift.extend(waiting.map(|w| Drift { node: w.node, what: w.what }));
