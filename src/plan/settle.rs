@@ -35,7 +35,7 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let settled = Condition::Settled(settled(fleet, osds));
     let progress = settled.progress(Some(cluster));
     if !progress.met() || !steps.is_empty() {
-        let message = if progress.met() { "the pool is new".into() } else { progress.message };
+        let message = if progress.met() { "the pool changes".into() } else { progress.message };
         steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mut lanes = vec![Lane::new(&asker.node.name, steps)];

@@ -25,6 +25,7 @@ pub(crate) fn problems(want: &Inventory, seen: &Facts, id: &Identity, plan: &Pla
         }
     }
     problems.extend(numbers(plan));
+    problems.extend(taken(seen, id, plan));
     problems
 }
 
@@ -50,7 +51,7 @@ fn secrets(want: &Inventory, id: &Identity, plan: &Plan) -> Vec<String> {
     keys.find(|key| shown.contains(key)).map(|_| "a secret is shown".to_owned()).into_iter().collect()
 }
 
-/// At most one node's running daemons are stopped in a stage.
+/// At most one node's running daemons are stopped in a stage, and none while the cluster is short of another already.
 fn interrupted(seen: &Facts, stage: &Stage) -> Option<String> {
     let mut nodes = BTreeSet::new();
     for lane in &stage.lanes {
@@ -62,7 +63,15 @@ fn interrupted(seen: &Facts, stage: &Stage) -> Option<String> {
             }
         }
     }
-    (nodes.len() > 1).then(|| format!("running daemons are stopped on {nodes:?} at once"))
+    let missing: Vec<_> = seen.unreachable().map(|(node, _)| node).collect();
+    let stopped = format!("running daemons are stopped on {nodes:?}");
+    match nodes.len() {
+        0 => None,
+        1 if !missing.is_empty() => Some(format!("{stopped} while {missing:?} cannot be seen")),
+        1 if seen.cluster.value().is_none() => Some(format!("{stopped} while the mons are silent")),
+        1 => None,
+        _ => Some(format!("{stopped} at once")),
+    }
 }
 
 /// ceph.conf comes before any key, and no store is made from nothing once the mons have met.
@@ -115,6 +124,33 @@ fn numbers(plan: &Plan) -> Vec<String> {
         let distinct: BTreeSet<String> = numbers.iter().map(by).collect();
         if distinct.len() < numbers.len() {
             problems.push(format!("two OSDs share a number or a uuid: {numbers:?}"));
+        }
+    }
+    problems
+}
+
+/// A number that the map gives to one OSD is given to no other, nor is its key.
+fn taken(seen: &Facts, id: &Identity, plan: &Plan) -> Vec<String> {
+    let mut problems = Vec::new();
+    let owner = |entity: &str| {
+        let number = entity.strip_prefix("osd.")?.parse().ok()?;
+        Some(seen.cluster.value()?.osds.get(&number)?.uuid)
+    };
+    for lane in plan.stages.iter().flat_map(|s| &s.lanes) {
+        for spec in specs(lane) {
+            if owner(&spec.daemon.entity()).is_some_and(|uuid| uuid.to_string() != spec.args[1]) {
+                problems.push(format!("{}: {} is another OSD", lane.node, spec.daemon));
+            }
+        }
+        for step in &lane.steps {
+            let Action::Ceph(commands) = &step.action else { continue };
+            for command in commands {
+                let Some(uuid) = owner(&command.about) else { continue };
+                let input = command.input.as_ref().map(cephdock::secret::Secret::expose);
+                if !input.unwrap_or_default().contains(id.osd_key(uuid).expose()) {
+                    problems.push(format!("the key of {} becomes another OSD's", command.about));
+                }
+            }
         }
     }
     problems
