@@ -39,7 +39,8 @@ struct Case {
     identity: Option<Holders>,
     #[serde(default)]
     facts: Seed,
-    expect: String,
+    #[serde(rename = "expect")]
+    _expect: String,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -49,9 +50,8 @@ enum Start {
     Running,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct Holders {
     on: Option<Vec<String>>,
     established: Option<bool>,
@@ -99,7 +99,8 @@ async fn every_case_gives_the_plan_that_it_expects() {
 
 /// What is expected, and what comes.
 async fn run(title: &str, text: &str) -> (String, String) {
-    let ids = identity_of(title, text);
+    let plain: Plain = serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{title}: {e}"));
+    let ids = identity(&inventory(&plain.inventory), SEED);
     let case: Case = serde_yaml::from_str(&filled(text, &ids)).unwrap_or_else(|e| panic!("{title}: {e}"));
     let mut sim = Sim::new(&case.inventory);
     if case.start == Start::Running {
@@ -122,19 +123,16 @@ async fn run(title: &str, text: &str) -> (String, String) {
         Ok(plan) => planned(&plan),
         Err(refusal) => refused(&refusal),
     };
-    (case.expect, named(&shown, &sim.want, &ids))
+    (plain.expect, named(&shown, &sim.want, &ids))
 }
 
 const SEED: u8 = 1;
 
-/// The identity, which only needs the inventory.
-fn identity_of(title: &str, text: &str) -> Identity {
-    #[derive(Deserialize)]
-    struct Only {
-        inventory: String,
-    }
-    let only: Only = serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{title}: {e}"));
-    identity(&inventory(&only.inventory), SEED)
+/// What is read before anything is filled in.
+#[derive(Deserialize)]
+struct Plain {
+    inventory: String,
+    expect: String,
 }
 
 /// Fills in what stands in braces.
@@ -163,9 +161,14 @@ fn filled(text: &str, id: &Identity) -> String {
 fn named(shown: &str, want: &Inventory, id: &Identity) -> String {
     let mut shown = shown.replace(&id.fsid.to_string(), "{fsid}");
     for node in &want.nodes {
+        let mut files = 0;
         for spec in &node.osds {
-            let OsdSpec::Device(path) = spec else { continue };
-            let disk = format!("{}-{}", node.name, path.file_name().unwrap_or_default().to_string_lossy());
+            let disk = if let OsdSpec::Device(path) = spec {
+                format!("{}-{}", node.name, path.file_name().unwrap_or_default().to_string_lossy())
+            } else {
+                files += 1;
+                format!("file-{files}")
+            };
             let uuid = id.osd_uuid(&node.name, &disk).to_string();
             shown = shown.replace(&uuid, &format!("{{osd {} {disk}}}", node.name));
         }
@@ -293,8 +296,9 @@ fn planned(plan: &Plan) -> String {
 /// What an OSD is made of.
 fn detail(action: &Action) -> String {
     match action {
-        Action::Run(spec) | Action::Replace(spec) => match spec.args.as_slice() {
-            [_, uuid, _, device, bytes] => format!(" ({uuid} on {device}{bytes})"),
+        Action::Run(spec) | Action::Replace(spec) => match spec.args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [_, uuid, _, device, ""] => format!(" ({uuid} on {device})"),
+            [_, uuid, _, "", bytes] => format!(" ({uuid} in {bytes} bytes)"),
             _ => String::new(),
         },
         _ => String::new(),
