@@ -15,7 +15,6 @@
 mod sim;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cephdock::converge;
@@ -69,7 +68,8 @@ struct Seed {
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan/cases");
     let entries = std::fs::read_dir(&folder).expect("the cases are part of the project");
-    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("a folder can be listed").path()).collect();
+    let mut files: Vec<PathBuf> =
+        entries.map(|e| e.expect("a folder can be listed").path()).collect();
     files.sort();
     files
 }
@@ -88,7 +88,8 @@ async fn every_case_gives_the_plan_that_it_expects() {
         }
         if std::env::var_os("UPDATE").is_some() {
             let (head, _) = text.split_once("\nexpect:").expect("a case says what it expects");
-            let lines = given.trim_end().lines().map(|l| format!("  {l}").trim_end().to_owned() + "\n");
+            let lines =
+                given.trim_end().lines().map(|l| format!("  {l}").trim_end().to_owned() + "\n");
             let new = format!("{head}\nexpect: |\n{}", lines.collect::<String>());
             std::fs::write(&file, new).expect("a case can be written");
         }
@@ -101,7 +102,8 @@ async fn every_case_gives_the_plan_that_it_expects() {
 async fn run(title: &str, text: &str) -> (String, String) {
     let plain: Plain = serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{title}: {e}"));
     let ids = identity(&inventory(&plain.inventory), SEED);
-    let case: Case = serde_yaml::from_str(&filled(text, &ids)).unwrap_or_else(|e| panic!("{title}: {e}"));
+    let case: Case =
+        serde_yaml::from_str(&filled(text, &ids)).unwrap_or_else(|e| panic!("{title}: {e}"));
     let mut sim = Sim::new(&case.inventory);
     if case.start == Start::Running {
         let run = sim.up(SEED).await.expect("nothing kills it");
@@ -112,15 +114,15 @@ async fn run(title: &str, text: &str) -> (String, String) {
     }
     let mut facts = sim.fleet().observe().await;
     case.facts.lay_over(title, &mut facts);
-    hold(case.identity.unwrap_or_default(), &sim.want, &mut facts);
+    hold(&case.identity.unwrap_or_default(), &sim.want, &mut facts);
 
-    let plan = match converge::adopt(&sim.want, &facts) {
+    let result = match converge::adopt(&sim.want, &facts) {
         Ok(Some(id)) => linted(&sim.want, &facts, &id),
         Ok(None) => linted(&sim.want, &facts, &identity(&sim.want, SEED)),
         Err(refusal) => Err(refusal),
     };
-    let shown = match plan {
-        Ok(plan) => planned(&plan),
+    let shown = match result {
+        Ok(made) => planned(&made),
         Err(refusal) => refused(&refusal),
     };
     (plain.expect, named(&shown, &sim.want, &ids))
@@ -179,7 +181,8 @@ fn named(shown: &str, want: &Inventory, id: &Identity) -> String {
 impl Seed {
     fn lay_over(&self, title: &str, facts: &mut Facts) {
         for (node, patch) in &self.nodes {
-            let seen = facts.nodes.get_mut(&name(node)).unwrap_or_else(|| panic!("{title}: no {node}"));
+            let seen =
+                facts.nodes.get_mut(&name(node)).unwrap_or_else(|| panic!("{title}: no {node}"));
             *seen = match (patch, &*seen) {
                 (Value::String(why), _) => Seen::Unknown(why.clone()),
                 (patch, Seen::Value(old)) => Seen::Value(with(title, old, patch)),
@@ -194,8 +197,8 @@ impl Seed {
                 let old = old.value().cloned().unwrap_or_default();
                 let mut value = serde_json::to_value(old).expect("facts are plain");
                 merge(&mut value, patch);
-                let new: ClusterFacts =
-                    serde_json::from_value(value).unwrap_or_else(|e| panic!("{title}: cluster: {e}"));
+                let new: ClusterFacts = serde_json::from_value(value)
+                    .unwrap_or_else(|e| panic!("{title}: cluster: {e}"));
                 Seen::Value(new)
             }
         };
@@ -211,7 +214,8 @@ fn with(title: &str, old: &NodeFacts, patch: &Value) -> NodeFacts {
     } else if let Some(docker) = patch.get("docker").cloned() {
         let up = &mut value["docker"]["up"];
         let list = up["containers"].as_array().cloned().unwrap_or_default();
-        let by_name = list.into_iter().map(|c| (c["name"].as_str().unwrap_or_default().to_owned(), c));
+        let by_name =
+            list.into_iter().map(|c| (c["name"].as_str().unwrap_or_default().to_owned(), c));
         up["containers"] = Value::Object(by_name.collect());
         merge(up, &docker);
         let named = up["containers"].as_object().cloned().unwrap_or_default();
@@ -225,7 +229,8 @@ fn with(title: &str, old: &NodeFacts, patch: &Value) -> NodeFacts {
         patch.remove("docker");
     }
     merge(&mut value, &patch);
-    let mut new: NodeFacts = serde_json::from_value(value).unwrap_or_else(|e| panic!("{title}: {e}"));
+    let mut new: NodeFacts =
+        serde_json::from_value(value).unwrap_or_else(|e| panic!("{title}: {e}"));
     new.identity = old.identity.clone();
     new
 }
@@ -248,7 +253,7 @@ fn merge(value: &mut Value, patch: &Value) {
     }
 }
 
-fn hold(holders: Holders, want: &Inventory, facts: &mut Facts) {
+fn hold(holders: &Holders, want: &Inventory, facts: &mut Facts) {
     for (node, seen) in &mut facts.nodes {
         let Seen::Value(facts) = seen else { continue };
         let listed = |list: &[String]| list.iter().any(|n| n == node.as_str());
@@ -257,56 +262,64 @@ fn hold(holders: Holders, want: &Inventory, facts: &mut Facts) {
                 IdentityFile::Found(id) => id.clone(),
                 _ => identity(want, SEED),
             };
-            facts.identity = if listed(on) { IdentityFile::Found(held) } else { IdentityFile::Absent };
+            facts.identity =
+                if listed(on) { IdentityFile::Found(held) } else { IdentityFile::Absent };
         }
-        if let (IdentityFile::Found(id), Some(established)) = (&mut facts.identity, holders.established) {
+        if let (IdentityFile::Found(id), Some(established)) =
+            (&mut facts.identity, holders.established)
+        {
             id.established = established;
         }
         if listed(&holders.other) {
             facts.identity = IdentityFile::Found(identity(want, SEED + 1));
         }
         if listed(&holders.damaged) {
-            facts.identity = IdentityFile::Damaged("not a valid identity file (line 1, column 1)".into());
+            facts.identity =
+                IdentityFile::Damaged("not a valid identity file (line 1, column 1)".into());
         }
     }
 }
 
 fn planned(plan: &Plan) -> String {
-    let mut out = String::new();
+    let mut lines = Vec::new();
     for stage in &plan.stages {
-        let _ = writeln!(out, "{}", stage.name);
+        lines.push(stage.name.to_string());
         for lane in &stage.lanes {
             for (index, step) in lane.steps.iter().enumerate() {
                 let lead = if index == 0 { lane.node.as_str() } else { "" };
-                let _ = writeln!(out, "  {lead:<2} {}{} -- {}", step.action, detail(&step.action), step.why);
+                let made_of = made_of(&step.action);
+                lines.push(format!("  {lead:<2} {}{made_of} -- {}", step.action, step.why));
             }
         }
     }
     if plan.stages.is_empty() {
-        out += "nothing to do\n";
+        lines.push("nothing to do".into());
     }
     for waiting in &plan.waiting {
         let kind = if waiting.holds_up { "waiting" } else { "worth knowing" };
         let node = waiting.node.as_ref().map(|n| format!("{n}: ")).unwrap_or_default();
-        let _ = writeln!(out, "{kind}: {node}{}", waiting.what);
+        lines.push(format!("{kind}: {node}{}", waiting.what));
     }
-    out
+    lines.join("\n")
 }
 
 /// What an OSD is made of.
-fn detail(action: &Action) -> String {
+fn made_of(action: &Action) -> String {
     match action {
-        Action::Run(spec) | Action::Replace(spec) => match spec.args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [_, uuid, _, device, ""] => format!(" ({uuid} on {device})"),
-            [_, uuid, _, "", bytes] => format!(" ({uuid} in {bytes} bytes)"),
-            _ => String::new(),
-        },
+        Action::Run(spec) | Action::Replace(spec) => {
+            match spec.args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [_, uuid, _, device, ""] => format!(" ({uuid} on {device})"),
+                [_, uuid, _, "", bytes] => format!(" ({uuid} in {bytes} bytes)"),
+                _ => String::new(),
+            }
+        }
         _ => String::new(),
     }
 }
 
 fn refused(refusal: &Refusal) -> String {
     let kind = if refusal.to_protect_data { "refused, to protect data" } else { "refused" };
-    let findings = refusal.findings.iter().map(|f| format!("{kind}: {}: {}\n  {}\n", f.node, f.what, f.hint));
+    let findings =
+        refusal.findings.iter().map(|f| format!("{kind}: {}: {}\n  {}\n", f.node, f.what, f.hint));
     findings.collect()
 }

@@ -10,8 +10,8 @@ use cephdock::inventory::NodeName;
 use cephdock::plan::MonCommand;
 use uuid::Uuid;
 
-use super::node::{OsdData, Store};
 use super::World;
+use super::node::{OsdData, Store};
 
 /// What tells clusters apart: the fsid and the key that the mons share.
 type Key = (Uuid, String);
@@ -169,7 +169,8 @@ impl World {
         let fsid = node.fsid().ok_or("no ceph.conf")?;
         if !node.osds.contains_key(&number) {
             let prepared = format!("{}/keyring", osd::prepare_dir(&spec.daemon));
-            let keyring = node.files.get(&prepared).ok_or("the prepared keyring is missing")?.clone();
+            let keyring =
+                node.files.get(&prepared).ok_or("the prepared keyring is missing")?.clone();
             if device.is_empty() {
                 bytes.parse::<u64>().map_err(|_| "no size")?;
             } else {
@@ -183,7 +184,8 @@ impl World {
                         }
                     }
                     other => {
-                        let crime = format!("{at}: {device} was to be formatted and holds {other:?}");
+                        let crime =
+                            format!("{at}: {device} was to be formatted and holds {other:?}");
                         self.crimes.push(crime);
                         return Err("refused: it is not blank any more".into());
                     }
@@ -228,7 +230,8 @@ impl World {
             }
             if known.is_none() {
                 // the mon of the lowest rank leads, and its store's keys become the cluster's
-                let leader = monmap.iter().find_map(|id| stores.get(id)).expect("there are members");
+                let leader =
+                    monmap.iter().find_map(|id| stores.get(id)).expect("there are members");
                 let (monmap, auth) = (leader.monmap.clone(), leader.keys.clone());
                 let cluster = Cluster { monmap, auth, ..Cluster::default() };
                 self.ceph.all.insert(key.clone(), cluster);
@@ -260,21 +263,30 @@ impl World {
                     let entity = spec.daemon.entity();
                     let path = format!("{}/keyring", spec.daemon.data_dir());
                     let has = node.text(&path).ok().and_then(|text| keys(text).remove(&entity));
-                    if node.fsid() != Some(key.0) || has.is_none() || has != cluster.auth.get(&entity).cloned() {
+                    if node.fsid() != Some(key.0)
+                        || has.is_none()
+                        || has != cluster.auth.get(&entity).cloned()
+                    {
                         continue;
                     }
                     if spec.daemon.kind == Kind::Mgr {
                         cluster.mgrs.insert(spec.daemon.id.clone());
                     }
                     let Ok(number) = spec.daemon.id.parse::<u32>() else { continue };
-                    let Some(data) = node.osds.get(&number).filter(|_| spec.daemon.kind == Kind::Osd) else { continue };
+                    let Some(data) =
+                        node.osds.get(&number).filter(|_| spec.daemon.kind == Kind::Osd)
+                    else {
+                        continue;
+                    };
                     let host = spec.args[2].rsplit('=').next().unwrap_or_default().to_owned();
                     let new = MapOsd { uuid: data.uuid, up: true, host: host.clone() };
                     let osd = cluster.osds.entry(number).or_insert(new);
                     if osd.uuid == data.uuid && !osd.up {
                         (osd.up, osd.host) = (true, host);
                     } else if osd.uuid != data.uuid {
-                        self.crimes.push(format!("{at}: osd.{number} boots with another uuid than the map's"));
+                        self.crimes.push(format!(
+                            "{at}: osd.{number} boots with another uuid than the map's"
+                        ));
                     }
                 }
             }
@@ -322,13 +334,16 @@ impl World {
         let cluster = self.ceph.all.get_mut(&key).expect("it answers");
         let json = &command.json;
         let word = |field: &str| json[field].as_str().unwrap_or_default().to_owned();
-        let input = command.input.as_ref().map(cephdock::secret::Secret::expose).unwrap_or_default();
+        let input =
+            command.input.as_ref().map(cephdock::secret::Secret::expose).unwrap_or_default();
         match word("prefix").as_str() {
             "auth import" => cluster.auth.extend(keys(input)),
             "osd new" => {
-                let secret: serde_json::Value = serde_json::from_str(input).map_err(|e| e.to_string())?;
+                let secret: serde_json::Value =
+                    serde_json::from_str(input).map_err(|e| e.to_string())?;
                 let secret = secret["cephx_secret"].as_str().ok_or("no secret")?.to_owned();
-                let number = json["id"].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or("no id")?;
+                let number =
+                    json["id"].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or("no id")?;
                 let uuid: Uuid = word("uuid").parse().map_err(|_| "no uuid")?;
                 let entity = format!("osd.{number}");
                 let there = cluster.osds.iter().find(|(n, o)| **n == number || o.uuid == uuid);
@@ -342,7 +357,8 @@ impl World {
                 cluster.osds.entry(number).or_insert(osd);
             }
             "osd pool create" => {
-                let pool = PoolFact { size: json["size"].as_u64().unwrap_or(3), applications: Vec::new() };
+                let pool =
+                    PoolFact { size: json["size"].as_u64().unwrap_or(3), applications: Vec::new() };
                 cluster.pools.entry(word("pool")).or_insert(pool);
             }
             "osd pool set" if word("var") == "size" => {
@@ -354,14 +370,20 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn exec(&mut self, at: &NodeName, daemon: &DaemonId, argv: &[String]) -> Result<(), String> {
+    pub(super) fn exec(
+        &mut self,
+        at: &NodeName,
+        daemon: &DaemonId,
+        argv: &[String],
+    ) -> Result<(), String> {
         if *daemon != DaemonId::mon(at) {
             return Err(format!("{daemon} is not here"));
         }
         let key = self.through_mon(at)?;
         let facts = self.ask(at)?;
         let cluster = self.ceph.all.get_mut(&key).expect("it answers");
-        let ["rbd", "pool", "init", pool] = argv.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+        let ["rbd", "pool", "init", pool] = argv.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        else {
             return Err(format!("the simulation knows no {argv:?}"));
         };
         let pool = cluster.pools.get_mut(pool).ok_or("no such pool")?;

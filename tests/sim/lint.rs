@@ -44,11 +44,15 @@ fn secrets(want: &Inventory, id: &Identity, plan: &Plan) -> Vec<String> {
     let seed = text.expose().lines().find(|l| l.contains("seed")).and_then(|l| l.split('"').nth(3));
     let mut shown = format!("{plan:?} {plan:#?}");
     for step in plan.stages.iter().flat_map(|s| &s.lanes).flat_map(|l| &l.steps) {
-        shown += &format!("{} {}", step.action, step.why);
+        shown += &step.action.to_string();
+        shown += &step.why.to_string();
     }
     let seed = seed.expect("an identity file has a seed");
     let mut keys = keys.iter().map(cephdock::secret::Secret::expose).chain([seed]);
-    keys.find(|key| shown.contains(key)).map(|_| "a secret is shown".to_owned()).into_iter().collect()
+    keys.find(|key| shown.contains(key))
+        .map(|_| "a secret is shown".to_owned())
+        .into_iter()
+        .collect()
 }
 
 /// At most one node's running daemons are stopped in a stage, and none while the cluster is short of another already.
@@ -57,7 +61,8 @@ fn interrupted(seen: &Facts, stage: &Stage) -> Option<String> {
     for lane in &stage.lanes {
         for step in &lane.steps {
             let Action::Replace(spec) = &step.action else { continue };
-            let container = seen.node(&lane.node).and_then(|n| n.container(&spec.daemon.container()));
+            let container =
+                seen.node(&lane.node).and_then(|n| n.container(&spec.daemon.container()));
             if container.is_some_and(|c| c.state == ContainerState::Running) {
                 nodes.insert(&lane.node);
             }
@@ -66,10 +71,9 @@ fn interrupted(seen: &Facts, stage: &Stage) -> Option<String> {
     let missing: Vec<_> = seen.unreachable().map(|(node, _)| node).collect();
     let stopped = format!("running daemons are stopped on {nodes:?}");
     match nodes.len() {
-        0 => None,
         1 if !missing.is_empty() => Some(format!("{stopped} while {missing:?} cannot be seen")),
         1 if seen.cluster.value().is_none() => Some(format!("{stopped} while the mons are silent")),
-        1 => None,
+        0 | 1 => None,
         _ => Some(format!("{stopped} at once")),
     }
 }
@@ -120,7 +124,9 @@ fn numbers(plan: &Plan) -> Vec<String> {
             numbers.insert((&lane.node, &spec.daemon.id, &spec.args[1]));
         }
     }
-    for by in [|n: &(&NodeName, &str, &str)| n.1.to_owned(), |n: &(&NodeName, &str, &str)| n.2.to_owned()] {
+    for by in
+        [|n: &(&NodeName, &str, &str)| n.1.to_owned(), |n: &(&NodeName, &str, &str)| n.2.to_owned()]
+    {
         let distinct: BTreeSet<String> = numbers.iter().map(by).collect();
         if distinct.len() < numbers.len() {
             problems.push(format!("two OSDs share a number or a uuid: {numbers:?}"));

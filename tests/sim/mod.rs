@@ -27,7 +27,7 @@ pub(crate) mod ceph;
 pub(crate) mod lint;
 pub(crate) mod node;
 
-pub(crate) use node::{Disk, NodeState};
+pub(crate) use node::NodeState;
 
 /// What is to go wrong with a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,8 +119,11 @@ impl Sim {
             hook: Box::new(|_, _, _| Fault::None),
             steps: 0,
         };
-        let shared =
-            Shared { world: Mutex::new(world), cut: Notify::new(), stop: watch::Sender::new(false) };
+        let shared = Shared {
+            world: Mutex::new(world),
+            cut: Notify::new(),
+            stop: watch::Sender::new(false),
+        };
         let mut sim = Self { want: inventory(yaml), shared: Arc::new(shared) };
         sim.wants(yaml);
         sim
@@ -242,9 +245,12 @@ impl SimHost {
                 return Err(HostError::new(why));
             }
             if begun.elapsed() > condition.deadline() {
-                return Err(HostError::new(format!("waited for {condition}: {}", progress.message)));
+                return Err(HostError::new(format!(
+                    "waited for {condition}: {}",
+                    progress.message
+                )));
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
         }
     }
 }

@@ -137,6 +137,11 @@ impl NodeState {
         }
     }
 
+    /// Its container of this name.
+    pub(crate) fn container(&mut self, name: &str) -> &mut Container {
+        self.containers.get_mut(name).expect("the node has the container")
+    }
+
     /// Puts a file there that cephdock did not write.
     pub(crate) fn put(&mut self, path: &str, content: &str) {
         let file = File { content: content.into(), mode: 0o644, ours: false };
@@ -244,12 +249,19 @@ impl Container {
 
 impl World {
     /// Carries out an action, or the half of it.
-    pub(super) fn act(&mut self, at: &NodeName, action: &Action, fault: &Fault) -> Result<(), String> {
+    pub(super) fn act(
+        &mut self,
+        at: &NodeName,
+        action: &Action,
+        fault: &Fault,
+    ) -> Result<(), String> {
         let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs);
         match action {
             Action::WriteFiles(files) => {
                 let files = if half { &files[..files.len() / 2] } else { files };
-                files.iter().for_each(|file| self.write(at, file));
+                for file in files {
+                    self.write(at, file);
+                }
                 return Ok(());
             }
             Action::Ceph(commands) => {
@@ -292,7 +304,8 @@ impl World {
     fn write(&mut self, at: &NodeName, file: &FileSpec) {
         let node = self.nodes.get_mut(at).expect("hosts are made from nodes");
         let content = file.content.expose().to_owned();
-        let old = node.files.insert(file.path.clone(), File { content, mode: file.mode, ours: true });
+        let old =
+            node.files.insert(file.path.clone(), File { content, mode: file.mode, ours: true });
         if old.is_some_and(|old| !old.ours) {
             self.crimes.push(format!("{at}: {} was somebody else's and is overwritten", file.path));
         }
@@ -312,9 +325,8 @@ impl World {
             }
         }
         match fault {
-            Fault::CutMiddle => Ok(()),
             Fault::CutMkfs if spec.daemon.kind == Kind::Osd => self.half_mkfs(at, spec),
-            Fault::CutMkfs => Ok(()),
+            Fault::CutMiddle | Fault::CutMkfs => Ok(()),
             _ => self.start(at, &spec.daemon),
         }
     }
@@ -342,7 +354,8 @@ impl World {
             let osd_uuid = uuid.parse().map_err(|_| "no uuid")?;
             let label = Label { osd_uuid, ceph_fsid: None, whoami: None, complete: false };
             if disk.content != DiskContent::Blank {
-                self.crimes.push(format!("{at}: {device} was formatted and held {:?}", disk.content));
+                self.crimes
+                    .push(format!("{at}: {device} was formatted and held {:?}", disk.content));
             }
             disk.content = DiskContent::BlueStore(label);
             disk.formatted += 1;
