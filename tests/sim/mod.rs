@@ -199,6 +199,7 @@ impl World {
     fn begin(&mut self, node: &NodeName, action: &Action) -> Fault {
         let number = self.steps;
         self.steps += 1;
+        assert!(self.steps < 1000, "the run does not end: {node}: {action}");
         let fault = (self.hook)(number, node, action);
         if let Fault::PowerOff(off) = fault {
             self.nodes.get_mut(&name(off)).expect("the node is in the world").power = false;
