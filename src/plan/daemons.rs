@@ -122,20 +122,43 @@ pub(super) fn meet(fleet: &Fleet, id: &Identity) -> Option<Lane> {
     Some(Lane::new(&asker.node.name, steps))
 }
 
-/// Daemons that run, but not as they should: one node in a round, and only when all is well otherwise, so that neither
-/// the quorum nor the data is ever short of more than one node.
+/// Daemons that run, but not as they should: one node in a round, and only when all is well otherwise (the stage before
+/// waits for that), so that neither the quorum nor the data is ever short of more than one node.
 pub(super) fn replace(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
-    for u in &fleet.usable {
-        let drifted = wanted(fleet, id, osds, u).into_iter().filter(|d| {
-            need(u.facts.container(&d.spec.daemon.container()), &d.spec) == Need::Anew(true)
-        });
-        let steps: Vec<Step> =
-            drifted.map(|d| Step::new(Action::Replace(d.spec), Why::Differs)).collect();
-        if !steps.is_empty() {
-            return vec![Lane::new(&u.node.name, steps)];
-        }
+    if !may_interrupt(fleet) {
+        return Vec::new();
     }
-    Vec::new()
+    let lane = |u| {
+        let steps = drifted(fleet, id, osds, u).map(|spec| Step::new(Action::Replace(spec), Why::Differs));
+        Lane::new(&u.node.name, steps.collect())
+    };
+    fleet.usable.iter().map(lane).find(|l| !l.steps.is_empty()).into_iter().collect()
+}
+
+/// Whether a daemon may be stopped: every node is there and the mons answer.
+fn may_interrupt(fleet: &Fleet) -> bool {
+    fleet.skipped.is_empty() && answers(fleet.seen)
+}
+
+/// Containers of `u` that run and are not as they should be.
+fn drifted<'a>(fleet: &Fleet, id: &Identity, osds: &Osds, u: &'a Usable) -> impl Iterator<Item = ContainerSpec> + use<'a> {
+    let specs = wanted(fleet, id, osds, u).into_iter().map(|d| d.spec);
+    specs.filter(|spec| need(u.facts.container(&spec.daemon.container()), spec) == Need::Anew(true))
+}
+
+/// Daemons that have to be replaced and may not be interrupted now.
+pub(super) fn not_interrupted(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Waiting> {
+    if may_interrupt(fleet) {
+        return Vec::new();
+    }
+    let wait = |u| {
+        drifted(fleet, id, osds, u).map(|spec| Waiting {
+            node: Some(u.node.name.clone()),
+            what: format!("{} is not as it should be; it is replaced when every node is there and the mons answer", spec.daemon),
+            holds_up: true,
+        })
+    };
+    fleet.usable.iter().flat_map(wait).collect()
 }
 
 /// Daemons of ours that the inventory does not ask for.

@@ -196,6 +196,7 @@ pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal
     plan.waiting = fleet.waiting();
     plan.waiting.extend(osds.waiting.iter().cloned());
     plan.waiting.extend(files::waiting(&fleet, id));
+    plan.waiting.extend(daemons::not_interrupted(&fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(&fleet, &osds));
     plan.waiting.extend(settle::waiting(&fleet));
     Ok(plan)

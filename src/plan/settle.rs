@@ -21,7 +21,7 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let progress = settled.progress(Some(cluster));
     let mut wait = Vec::new();
     if !progress.met() || !pool.is_empty() {
-        let message = if progress.met() { "the pool is new".into() } else { progress.message };
+        let message = if progress.met() { "the pool changes".into() } else { progress.message };
         wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mut lanes = vec![Lane::new(&asker.node.name, pool), Lane::new(&asker.node.name, wait)];
