@@ -128,7 +128,9 @@ pub async fn converge<H: Host>(
         run.steps += outcome.done;
         if !outcome.failures.is_empty() {
             let mut failures = outcome.failures;
-            add_logs(fleet, &mut failures).await;
+            // what the round began with is old news by now
+            let facts = fleet.observe().await;
+            add_logs(fleet, &facts, &mut failures).await;
             return run.end(End::Failed(failures), facts, &plan);
         }
         before = Some(stage.clone());
@@ -199,12 +201,11 @@ const LOG_READ: usize = 400;
 
 /// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds the log of the first daemon that
 /// does not run, wherever it is.
-async fn add_logs<H: Host>(fleet: &Fleet<H>, failures: &mut [Failure]) {
+async fn add_logs<H: Host>(fleet: &Fleet<H>, facts: &Facts, failures: &mut [Failure]) {
     let Some(failure) = failures.iter_mut().find(|f| f.error.log.is_empty() && !f.error.lost)
     else {
         return;
     };
-    let facts = fleet.observe().await;
     for (name, seen) in &facts.nodes {
         let Seen::Value(node) = seen else { continue };
         let containers = node.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();

@@ -97,5 +97,6 @@ if [ ! -d "$data" ]; then
   mv -T "$new" "$data"
 fi
 [ -z "$device" ] || chown ceph:ceph "$device"
+chown ceph:ceph "$data/keyring"
 exec ceph-osd -f -i "$id" --crush-location "$crush" OPTIONS
 "#;

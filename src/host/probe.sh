@@ -8,27 +8,37 @@ s addr; ip -o addr show 2>/dev/null || hostname -I
 d=/var/lib/ceph; while [ ! -d "$d" ]; do d=${d%/*}; done
 s free; df -Pk "${d:-/}" | { read -r _; read -r _ _ _ free _; echo "$free"; }
 
-s files
-set --; for f in $FILES /var/lib/ceph/osd/ceph-*/keyring; do [ -f "$f" ] && set -- "$@" "$f"; done
-if [ $# -gt 0 ]; then stat -c 's %a %n' "$@"; sha256sum "$@" | while IFS= read -r l; do echo "h $l"; done; fi
+# A daemon that is being made renames its folder when it is complete: what is in folders and which there are has to be
+# of one moment, so it is looked at until it did not change meanwhile.
+folders() {
+  s mons
+  for d in /var/lib/ceph/mon/*; do
+    case $d in *.prepare | *.bootstrap) continue ;; esac
+    [ -d "$d" ] || continue
+    fsid=; [ -f "$d/cephdock.fsid" ] && read -r fsid <"$d/cephdock.fsid"
+    echo "${d##*/} $fsid"
+  done
+  s osds
+  for d in /var/lib/ceph/osd/ceph-*; do
+    case $d in *.prepare) continue ;; esac
+    [ -d "$d" ] || continue
+    uuid=-; [ -f "$d/fsid" ] && read -r uuid <"$d/fsid"
+    fsid=-; [ -f "$d/ceph_fsid" ] && read -r fsid <"$d/ceph_fsid"
+    echo "${d##*/} $uuid $fsid"
+  done
+}
+files() {
+  s files
+  set --; for f in $FILES /var/lib/ceph/osd/ceph-*/keyring; do [ -f "$f" ] && set -- "$@" "$f"; done
+  if [ $# -gt 0 ]; then stat -c 's %a %n' "$@"; sha256sum "$@" | while IFS= read -r l; do echo "h $l"; done; fi
+}
+for _ in 1 2 3 4 5; do
+  before=$(folders); files=$(files); folders=$(folders)
+  [ "$before" = "$folders" ] && break
+done
+printf '\n%s\n\n%s\n' "$files" "$folders"
 if [ -f /etc/ceph/ceph.conf ]; then s conf; cat /etc/ceph/ceph.conf; fi
 if [ -e /var/lib/ceph/cephdock/identity.json ]; then s identity; cat /var/lib/ceph/cephdock/identity.json; fi
-
-s mons
-for d in /var/lib/ceph/mon/*; do
-  case $d in *.prepare | *.bootstrap) continue ;; esac
-  [ -d "$d" ] || continue
-  fsid=; [ -f "$d/cephdock.fsid" ] && read -r fsid <"$d/cephdock.fsid"
-  echo "${d##*/} $fsid"
-done
-s osds
-for d in /var/lib/ceph/osd/ceph-*; do
-  case $d in *.prepare) continue ;; esac
-  [ -d "$d" ] || continue
-  uuid=-; [ -f "$d/fsid" ] && read -r uuid <"$d/fsid"
-  fsid=-; [ -f "$d/ceph_fsid" ] && read -r fsid <"$d/ceph_fsid"
-  echo "${d##*/} $uuid $fsid"
-done
 
 for disk in $DISKS; do
   s "disk $disk"
