@@ -1,6 +1,5 @@
 //! One file per command: the recipe, not the cooking.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,14 +8,13 @@ use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
 use crate::event::{Event, Events};
-use crate::host::{Fleet, Node, Prompts, connect_all};
+use crate::host::{Fleet, Node, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
 use crate::inventory::{Inventory, file};
 use crate::plan::Refusal;
-use crate::report::{self, Color, Failure, Look, Screen, Stream};
-use crate::secret::Secret;
-use crate::ssh::Prompt;
+use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
+use crate::ssh::{Client, LocalSsh};
 
 mod plan;
 mod status;
@@ -87,7 +85,7 @@ struct Session {
 }
 
 impl Session {
-    /// Connects to all nodes. `silent`: progress is not shown.
+    /// Connects to all nodes. `silent`: for commands that only look; progress is not shown.
     async fn open(loaded: Loaded, look: Look, silent: bool) -> Self {
         let Loaded { inventory: want, warnings } = loaded;
         let (events, received) = if silent {
@@ -96,13 +94,15 @@ impl Session {
         } else {
             Events::channel()
         };
-        let shown = tokio::spawn(report::run(look, received));
+        let terminal = Terminal::default();
+        let shown = tokio::spawn(report::run(look, terminal.clone(), received));
         for warning in warnings {
             let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
             events.send(Event::Warning { node: None, message });
         }
-        let prompts: Prompts = Arc::new(crate::ssh::Prompts::new(Arc::new(Terminal)));
-        let fleet = connect_all(&want, &prompts, &events).await;
+        // what only looks leaves no trace on this machine either
+        let client = Client::new(Arc::new(terminal), LocalSsh::of_this_user(!silent));
+        let fleet = connect_all(&want, &client, &events).await;
         Self { want, events, shown, fleet }
     }
 
@@ -111,19 +111,6 @@ impl Session {
         drop(self.events);
         drop(self.fleet);
         drop(self.shown.await); // a reporter that panicked has said so itself
-    }
-}
-
-/// Asks on the terminal, where there is one.
-#[derive(Debug)]
-struct Terminal;
-
-impl Prompt for Terminal {
-    fn secret(&self, question: &str) -> Option<Secret> {
-        if !std::io::stdin().is_terminal() {
-            return None;
-        }
-        rpassword::prompt_password(format!("{question} ")).ok().map(Secret::new)
     }
 }
 

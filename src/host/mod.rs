@@ -22,7 +22,7 @@ mod observe;
 mod perform;
 mod wait;
 
-pub use node::{Node, Prompts, connect_all};
+pub use node::{Node, connect_all};
 
 /// A node that can be looked at and worked on.
 pub trait Host: Send + Sync + 'static {
@@ -62,6 +62,14 @@ impl HostError {
     /// One sentence, and nothing else known.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), lost: false, log: Vec::new(), hint: None }
+    }
+
+    /// What was seen and what to do about it, in one sentence.
+    pub fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.what),
+            None => self.what.clone(),
+        }
     }
 
     /// With what to do about it.
@@ -126,7 +134,7 @@ impl<H: Host> Fleet<H> {
                 Ok(host) => host.observe().await,
                 Err(error) => Err(error.clone()),
             };
-            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.what), Seen::Value))
+            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.sentence()), Seen::Value))
         });
         futures_util::future::join_all(looks).await.into_iter().collect()
     }

@@ -16,12 +16,27 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let Some(cluster) = fleet.cluster() else {
         return meet_again(fleet, id);
     };
-    let pool = &fleet.want.cluster.pool;
+    let pool = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
+    let settled = Condition::Settled(settled(fleet, osds));
+    let progress = settled.progress(Some(cluster));
+    let mut wait = Vec::new();
+    if !progress.met() || !pool.is_empty() {
+        let message = if progress.met() { "the pool is new".into() } else { progress.message };
+        wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
+    }
+    let mut lanes = vec![Lane::new(&asker.node.name, pool), Lane::new(&asker.node.name, wait)];
+    lanes.extend(note_quorum(fleet, id, cluster));
+    lanes
+}
+
+/// The pool: there, with as many copies as asked for, and initialised for RBD. That last step takes OSDs.
+fn pool(fleet: &Fleet, osds: &Osds, cluster: &ClusterFacts, mon: &DaemonId) -> Vec<Step> {
+    let want = &fleet.want.cluster.pool;
+    let seen = cluster.pools.get(&want.name);
     let mut steps = Vec::new();
-    let seen = cluster.pools.get(&pool.name);
     match seen {
         None => steps.push(create_pool(fleet.want)),
-        Some(fact) if fact.size < u64::from(pool.size) => {
+        Some(fact) if fact.size < u64::from(want.size) => {
             steps.push(grow_pool(fleet.want, fact.size));
         }
         Some(_) => {}
@@ -32,17 +47,9 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         if !progress.met() {
             steps.push(Step::new(Action::WaitUntil(up), Why::NotYet(progress.message)));
         }
-        steps.push(init_pool(fleet, &DaemonId::mon(&asker.node.name)));
+        steps.push(init_pool(fleet, mon));
     }
-    let settled = Condition::Settled(settled(fleet, osds));
-    let progress = settled.progress(Some(cluster));
-    if !progress.met() || !steps.is_empty() {
-        let message = if progress.met() { "the pool is new".into() } else { progress.message };
-        steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
-    }
-    let mut lanes = vec![Lane::new(&asker.node.name, steps)];
-    lanes.extend(note_quorum(fleet, id, cluster));
-    lanes
+    steps
 }
 
 /// The mons are silent though they run: wait for them.
