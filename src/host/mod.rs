@@ -17,6 +17,7 @@ use crate::plan::Action;
 mod ask;
 mod containers;
 mod files;
+mod image;
 mod node;
 mod observe;
 mod perform;
