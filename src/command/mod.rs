@@ -122,7 +122,7 @@ fn mint(want: &Inventory) -> Identity {
     getrandom::fill(&mut random).expect("every Linux gives random bytes");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
-    Identity::mint(want, random, seconds)
+    Identity::mint(want, random, seconds).undecided()
 }
 
 /// Prints why nothing was done.

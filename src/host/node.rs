@@ -12,6 +12,7 @@ use crate::daemon::DaemonId;
 use crate::docker::{self, Docker};
 use crate::event::{Event, Events};
 use crate::facts::{ClusterFacts, NodeFacts};
+use crate::identity::KeyType;
 use crate::inventory::{Inventory, NodeName};
 use crate::plan::Action;
 use crate::ssh::{Client, Session, SshError};
@@ -35,6 +36,8 @@ pub struct Node {
     /// Other paths whose content matters.
     pub(super) files: Vec<String>,
     pub(super) mons: Mutex<Option<Mons>>,
+    /// What was found in the image.
+    pub(super) image_keys: std::sync::OnceLock<KeyType>,
 }
 
 /// Connects to all nodes of `want` at once, each within `patience` (TCP, handshake and login). A node that cannot be reached is an error in its place.
@@ -90,6 +93,7 @@ async fn connect(
         disks: disks.collect(),
         files: crate::plan::watched_files(&node.name),
         mons: Mutex::new(None),
+        image_keys: std::sync::OnceLock::new(),
     })
 }
 

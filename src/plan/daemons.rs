@@ -12,8 +12,8 @@ use crate::facts::{ContainerFact, ContainerState};
 use crate::identity::Identity;
 use crate::inventory::NodeName;
 
-/// The image, where it is missing and a daemon needs it.
-pub(super) fn images(fleet: &Fleet) -> Vec<Lane> {
+/// The image, where it is missing and a daemon needs it; and what it can do, where the identity depends on that.
+pub(super) fn images(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     let image = &fleet.want.cluster.image;
     let without = fleet.usable.iter().filter(|u| {
         let roles = u.node.roles;
@@ -22,7 +22,28 @@ pub(super) fn images(fleet: &Fleet) -> Vec<Lane> {
     let pull = |u: &Usable| {
         Lane::new(&u.node.name, vec![Step::new(Action::PullImage(image.clone()), Why::Missing)])
     };
-    without.map(pull).collect()
+    let mut lanes: Vec<Lane> = without.map(pull).collect();
+    // One look is enough: all nodes run the same image.
+    if id.daemon_keys.is_none()
+        && let Some(asker) = fleet.asker()
+    {
+        let name = &asker.node.name;
+        let look = Step::new(Action::LookIntoImage(image.clone()), Why::NewCluster);
+        match lanes.iter_mut().find(|l| &l.node == name) {
+            Some(lane) => lane.steps.push(look),
+            None => lanes.push(Lane::new(name, vec![look])),
+        }
+    }
+    lanes
+}
+
+/// The identity, with what the daemons' keys are: the newest type that the image reads. Ceph 19.2.6 and 20.2.4 raise
+/// `HEALTH_ERR` for daemons with the old type, and releases before them cannot read the new one.
+pub(super) fn decide_keys(fleet: &Fleet, id: &Identity) -> Identity {
+    let seen = || fleet.usable.iter().find_map(|u| u.facts.image_keys);
+    let mut id = id.clone();
+    id.daemon_keys = id.daemon_keys.or_else(seen);
+    id
 }
 
 /// A daemon that a node shall run.

@@ -8,7 +8,7 @@ use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
 use crate::daemon::DaemonId;
 use crate::facts::ClusterFacts;
-use crate::identity::Identity;
+use crate::identity::{Identity, KeyType};
 use crate::inventory::Inventory;
 
 pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
@@ -24,7 +24,8 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         let message = if progress.met() { "the pool changes".into() } else { progress.message };
         wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
-    let mut lanes = vec![Lane::new(&asker.node.name, pool), Lane::new(&asker.node.name, wait)];
+    let mute = mute_client_keys(id, cluster);
+    let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
     lanes.extend(note_quorum(fleet, id, cluster));
     lanes
 }
@@ -50,6 +51,32 @@ fn pool(fleet: &Fleet, osds: &Osds, cluster: &ClusterFacts, mon: &DaemonId) -> V
         steps.push(init_pool(fleet, mon));
     }
     steps
+}
+
+/// What Ceph 19.2.6 and 20.2.4 say for ever of a cluster whose clients have keys of the type `aes`, which is what
+/// kernels before 7.0 and older `ceph` tools need (see [`Identity::key`]). Its daemons have the new type, and what is
+/// said of them is left to be heard.
+const CLIENT_KEY_CHECKS: [&str; 3] =
+    ["AUTH_INSECURE_CLIENT_KEY_TYPE", "AUTH_INSECURE_KEYS_ALLOWED", "AUTH_INSECURE_KEYS_CREATABLE"];
+
+/// Mutes them, as Ceph's own upgrade guide does: `ceph status` goes on to list them as muted. In a new cluster before
+/// they are raised, so that nothing waits for them; `sticky`, for a mute ends otherwise when the number of keys grows.
+fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
+    if id.daemon_keys != Some(KeyType::Aes256k) {
+        return Vec::new();
+    }
+    let raised = |code: &&&str| cluster.checks.iter().any(|c| c.code == **code);
+    let codes = CLIENT_KEY_CHECKS.iter().filter(|code| !id.established || raised(code));
+    let mute = |code: &&str| MonCommand {
+        json: json!({"prefix": "health mute", "code": code, "sticky": true}),
+        about: (*code).to_owned(),
+        input: None,
+    };
+    let commands: Vec<MonCommand> = codes.map(mute).collect();
+    if commands.is_empty() {
+        return Vec::new();
+    }
+    vec![Step::new(Action::Ceph(commands), Why::OldClients)]
 }
 
 /// The mons are silent though they run: wait for them.
