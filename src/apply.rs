@@ -50,7 +50,15 @@ pub async fn apply<H: Host>(
         steps: stage.steps(),
     });
     let (give_up, hopeless) = watch::channel(None);
-    let lanes = stage.lanes.iter().map(|lane| run_lane(fleet, lane, events, stop, &hopeless));
+    let lanes = stage.lanes.iter().map(|lane| async {
+        let outcome = run_lane(fleet, lane, events, stop, &hopeless).await;
+        if let Some(failure) = outcome.failures.first() {
+            // what others wait for may never come now
+            let why = format!("another step failed: {} on {}", failure.what, failure.node);
+            give_up.send_if_modified(|told| told.is_none().then(|| *told = Some(why)).is_some());
+        }
+        outcome
+    });
     let watch = async {
         let (node, daemon) = watchdog::falling(fleet).await;
         give_up.send_replace(Some(format!("{daemon} on {node} falls over again and again")));
@@ -95,7 +103,12 @@ async fn run_lane<H: Host>(
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (node, what) = (lane.node.clone(), step.action.to_string());
-        events.send(Event::StepStarted { node: node.clone(), step: number, what: what.clone() });
+        events.send(Event::StepStarted {
+            node: node.clone(),
+            step: number,
+            what: what.clone(),
+            why: step.why.to_string(),
+        });
         let begun = Instant::now();
         let report = StepReport {
             events: events.clone(),

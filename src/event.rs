@@ -25,8 +25,8 @@ pub enum Event {
     StageStarted { stage: String, title: String, steps: usize },
     /// A stage ended. `ok` is false where a step of it failed.
     StageFinished { stage: String, seconds: f64, ok: bool },
-    /// A step begins on a node. `step` counts within the run and ties the next three to it.
-    StepStarted { node: NodeName, step: u64, what: String },
+    /// A step begins on a node, and why it is needed. `step` counts within the run and ties the next three to it.
+    StepStarted { node: NodeName, step: u64, what: String, why: String },
     /// How far a step is. `done`/`total` are bytes where `unit` is "bytes", else things.
     StepProgress {
         node: NodeName,

@@ -34,11 +34,25 @@ pub struct Identity {
     seed: Secret,
     /// When it was minted, in seconds since 1970. cephx keys carry it.
     created: u32,
+    /// What the daemons' keys are. `None`: it is to be decided when it is known what the image can read; an identity
+    /// is only written to a node once it is.
+    pub daemon_keys: Option<KeyType>,
     /// The mons of the first monmap. It may only be changed by Ceph once the mons have met.
     pub initial_mons: Vec<InitialMon>,
     /// The mons have met. From then on a mon without a store joins the others, and never starts from the first monmap:
     /// two fresh stores could outvote the one that holds the data.
     pub established: bool,
+}
+
+/// What a cephx key is made for. The names are Ceph's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// 16 bytes, AES-CBC: the only one before Ceph 19.2.6 and 20.2.4, which call it insecure (CVE-2025-30156).
+    #[default]
+    Aes,
+    /// 32 bytes, AES256 with HMAC-SHA384, of RFC 8009. New clusters of those releases take no daemon without it.
+    Aes256k,
 }
 
 /// A mon of the first monmap.
@@ -59,6 +73,14 @@ struct Stored {
     created: u32,
     initial_mons: Vec<InitialMon>,
     established: bool,
+    /// Files from before there was a choice have none.
+    #[serde(default, skip_serializing_if = "is_aes")]
+    daemon_keys: KeyType,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_aes(keys: &KeyType) -> bool {
+    *keys == KeyType::Aes
 }
 
 /// What the nodes say about the cluster's identity.
@@ -77,7 +99,8 @@ pub enum Adopted {
 }
 
 impl Identity {
-    /// A new one for `want`, from `random` (32 bytes for the seed, 16 for the fsid) and the time.
+    /// A new one for `want`, from `random` (32 bytes for the seed, 16 for the fsid) and the time, with keys that every
+    /// release of Ceph reads.
     pub fn mint(want: &Inventory, random: [u8; 48], now: u32) -> Self {
         let (seed, fsid) = random.split_at(32);
         let mut bytes = [0; 16];
@@ -86,12 +109,19 @@ impl Identity {
             fsid: uuid::Builder::from_random_bytes(bytes).into_uuid(),
             seed: Secret::new(STANDARD.encode(seed)),
             created: now,
+            daemon_keys: Some(KeyType::Aes),
             initial_mons: want
                 .mons()
                 .map(|n| InitialMon { name: n.name.to_string(), address: n.address })
                 .collect(),
             established: false,
         }
+    }
+
+    /// The same, and what the daemons' keys are is left to be decided.
+    #[must_use]
+    pub fn undecided(self) -> Self {
+        Self { daemon_keys: None, ..self }
     }
 
     /// The one that the mon nodes of `want` hold.
@@ -139,6 +169,7 @@ impl Identity {
             fsid: s.fsid,
             seed: Secret::new(s.seed),
             created: s.created,
+            daemon_keys: Some(s.daemon_keys),
             initial_mons: s.initial_mons,
             established: s.established,
         })
@@ -153,6 +184,7 @@ impl Identity {
             created: self.created,
             initial_mons: self.initial_mons.clone(),
             established: self.established,
+            daemon_keys: self.daemon_keys.unwrap_or_default(),
         };
         let mut text =
             serde_json::to_string_pretty(&stored).expect("plain fields always serialise");
@@ -160,20 +192,28 @@ impl Identity {
         Secret::new(text)
     }
 
-    /// The cephx key of `name`, in Ceph's base64 form: u16 type 1 (AES), u32 seconds, u32 nanoseconds, u16 length 16
-    /// and 16 bytes, little endian.
+    /// The cephx key of `name`, in Ceph's base64 form: u16 type (1 `aes`, 2 `aes256k`), u32 seconds, u32 nanoseconds,
+    /// u16 length (16, 32) and that many bytes, little endian.
+    ///
+    /// Clients' keys are always `aes`: the kernel's RBD driver reads the other kind only since Linux 7.0, and so does
+    /// a host's own `ceph` only if it is as new as the cluster.
     pub fn key(&self, name: &str) -> Secret {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.seed.expose().as_bytes())
             .expect("HMAC takes a key of any length");
         mac.update(b"cephx\0");
         mac.update(name.as_bytes());
         let secret = mac.finalize().into_bytes();
-        let mut key = Vec::with_capacity(28);
-        key.extend(1u16.to_le_bytes());
+        let client = name.starts_with("client.");
+        let (kind, length) = match self.daemon_keys {
+            Some(KeyType::Aes256k) if !client => (2u16, 32u16),
+            _ => (1, 16),
+        };
+        let mut key = Vec::with_capacity(44);
+        key.extend(kind.to_le_bytes());
         key.extend(self.created.to_le_bytes());
         key.extend(0u32.to_le_bytes());
-        key.extend(16u16.to_le_bytes());
-        key.extend(&secret[..16]);
+        key.extend(length.to_le_bytes());
+        key.extend(&secret[..usize::from(length)]);
         Secret::new(STANDARD.encode(key))
     }
 
@@ -198,6 +238,7 @@ mod tests {
             fsid: Uuid::from_u128(7),
             seed: Secret::new(STANDARD.encode([3; 32])),
             created: 1_700_000_000,
+            daemon_keys: Some(KeyType::Aes),
             initial_mons: vec![],
             established: false,
         }
@@ -225,6 +266,25 @@ mod tests {
         assert_eq!(key[10..12], [16, 0]);
         assert_eq!(id.key("client.admin"), id.key("client.admin"));
         assert_ne!(id.key("client.admin"), id.key("mon."));
+    }
+
+    #[test]
+    fn only_daemons_have_keys_of_the_new_type() {
+        let id = Identity { daemon_keys: Some(KeyType::Aes256k), ..identity() };
+        let key = |name: &str| STANDARD.decode(id.key(name).expose()).unwrap();
+        for name in ["mon.", "mgr.B1"] {
+            assert_eq!((key(name).len(), &key(name)[..2]), (44, &[2, 0][..]), "{name}");
+            assert_eq!(key(name)[10..12], [32, 0]);
+        }
+        assert_eq!(STANDARD.decode(id.osd_key(Uuid::nil()).expose()).unwrap().len(), 44);
+        assert_eq!(key("client.admin")[..2], [1, 0]);
+    }
+
+    #[test]
+    fn the_type_of_keys_is_kept_and_a_file_without_it_means_the_old_one() {
+        let id = Identity { daemon_keys: Some(KeyType::Aes256k), ..identity() };
+        assert_eq!(Identity::parse(id.text().expose()), Ok(id));
+        assert!(!identity().text().expose().contains("daemon_keys"));
     }
 
     #[test]

@@ -1,22 +1,21 @@
 //! One file per command: the recipe, not the cooking.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
 use crate::event::{Event, Events};
-use crate::host::{Fleet, Node, Prompts, connect_all};
+use crate::host::{Fleet, Node, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
 use crate::inventory::{Inventory, file};
 use crate::plan::Refusal;
-use crate::report::{self, Color, Failure, Look, Screen, Stream};
-use crate::secret::Secret;
-use crate::ssh::Prompt;
+use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
+use crate::ssh::{Client, LocalSsh};
 
 mod plan;
 mod status;
@@ -87,7 +86,7 @@ struct Session {
 }
 
 impl Session {
-    /// Connects to all nodes. `silent`: progress is not shown.
+    /// Connects to all nodes. `silent`: for commands that only look; progress is not shown.
     async fn open(loaded: Loaded, look: Look, silent: bool) -> Self {
         let Loaded { inventory: want, warnings } = loaded;
         let (events, received) = if silent {
@@ -96,13 +95,16 @@ impl Session {
         } else {
             Events::channel()
         };
-        let shown = tokio::spawn(report::run(look, received));
+        let terminal = Terminal::default();
+        let shown = tokio::spawn(report::run(look, terminal.clone(), received));
         for warning in warnings {
             let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
             events.send(Event::Warning { node: None, message });
         }
-        let prompts: Prompts = Arc::new(crate::ssh::Prompts::new(Arc::new(Terminal)));
-        let fleet = connect_all(&want, &prompts, &events).await;
+        // what only looks leaves no trace on this machine either
+        let patience = Duration::from_secs(if silent { 8 } else { 20 });
+        let client = Client::new(Arc::new(terminal), LocalSsh::of_this_user(!silent));
+        let fleet = connect_all(&want, &client, &events, patience).await;
         Self { want, events, shown, fleet }
     }
 
@@ -114,26 +116,13 @@ impl Session {
     }
 }
 
-/// Asks on the terminal, where there is one.
-#[derive(Debug)]
-struct Terminal;
-
-impl Prompt for Terminal {
-    fn secret(&self, question: &str) -> Option<Secret> {
-        if !std::io::stdin().is_terminal() {
-            return None;
-        }
-        rpassword::prompt_password(format!("{question} ")).ok().map(Secret::new)
-    }
-}
-
 /// A new identity, from the system's randomness and clock: the only place that has either.
 fn mint(want: &Inventory) -> Identity {
     let mut random = [0; 48];
     getrandom::fill(&mut random).expect("every Linux gives random bytes");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
-    Identity::mint(want, random, seconds)
+    Identity::mint(want, random, seconds).undecided()
 }
 
 /// Prints why nothing was done.

@@ -54,9 +54,30 @@ pub fn text(want: &Inventory, fsid: Uuid) -> String {
         for (option, value) in options {
             text += option;
             text += " = ";
-            text += &value;
+            text += &quoted(&value);
             text += "\n";
         }
     }
     text
+}
+
+/// A value as Ceph's parser takes it: `#` and `;` would begin a comment.
+fn quoted(value: &str) -> String {
+    if value.contains(['#', ';', '"', '\\']) {
+        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        value.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_value_with_a_comment_sign_is_quoted() {
+        assert_eq!(quoted("2G"), "2G");
+        assert_eq!(quoted("a=1;b=2"), "\"a=1;b=2\"");
+        assert_eq!(quoted("say \"x\""), "\"say \\\"x\\\"\"");
+    }
 }

@@ -99,7 +99,9 @@ if [ ! -d "$data" ]; then
   if [ -e "$seed/join" ]; then
     ceph --connect-timeout 60 mon getmap -o "$seed/monmap"
   else
+    # Ceph 19.2.6 and 20.2.4 let nobody in with an `aes` key, which clients need, unless the first monmap says so
     set --
+    if monmaptool --help 2>&1 | grep -q -e --auth-allowed-ciphers; then set -- --auth-allowed-ciphers aes,aes256k; fi
     while read -r name addresses; do set -- "$@" --addv "$name" "$addresses"; done <"$seed/mons"
     monmaptool --create --clobber --fsid "$fsid" "$@" "$seed/monmap"
   fi

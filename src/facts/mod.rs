@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::daemon::DaemonId;
-use crate::identity::Identity;
+use crate::identity::{Identity, KeyType};
 use crate::inventory::NodeName;
 
 pub mod bluestore;
@@ -93,6 +93,8 @@ pub struct NodeFacts {
     pub osd_dirs: BTreeMap<u32, OsdDir>,
     /// The disks that the inventory names for this node, by the path it uses.
     pub disks: BTreeMap<String, DiskFact>,
+    /// The newest type of cephx key that the inventory's image reads, where this run has looked into it.
+    pub image_keys: Option<KeyType>,
     /// Docker, or why it cannot be used.
     #[serde(default = "docker_unknown")]
     pub docker: Docker,

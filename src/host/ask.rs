@@ -21,8 +21,8 @@ use crate::facts::{ClusterFacts, cluster};
 use crate::plan::MonCommand;
 
 const CLIENT: &str = include_str!("mon_client.py");
-/// How long the client looks for a quorum before it says that there is none.
-const CONNECT_SECONDS: u64 = 10;
+/// How long the client looks for a quorum before it says that there is none. Whoever waits asks again.
+const CONNECT_SECONDS: u64 = 15;
 /// How long one command may take; `osd pool create` and the like end when the mons have agreed.
 const COMMAND_SECONDS: u64 = 60;
 
@@ -70,27 +70,21 @@ pub(super) struct Answer {
 }
 
 impl Node {
-    /// What the mons say about the cluster.
-    pub(super) async fn ask_cluster(&self) -> Result<ClusterFacts, HostError> {
+    /// What the mons say about the cluster: all of it, or what can be waited for.
+    pub(super) async fn ask_cluster(&self, all: bool) -> Result<ClusterFacts, HostError> {
         let ask = |prefix: &str| MonCommand {
             json: json!({"prefix": prefix, "format": "json"}),
             about: String::new(),
             input: None,
         };
-        let prefixes = [
-            "status",
-            "osd dump",
-            "auth ls",
-            "mon dump",
-            "mgr dump",
-            "mon metadata",
-            "mgr metadata",
-            "osd metadata",
-        ];
-        let questions: Vec<MonCommand> = prefixes.into_iter().map(ask).collect();
+        let mut prefixes = vec!["status", "osd dump", "mon dump", "mgr dump"];
+        if all {
+            prefixes.extend(["auth ls", "mon metadata", "mgr metadata", "osd metadata"]);
+        }
+        let questions: Vec<MonCommand> = prefixes.iter().copied().map(ask).collect();
         let answers = self.command(&questions).await?;
         let mut values = Vec::new();
-        for (answer, question) in answers.iter().zip(prefixes) {
+        for (answer, question) in answers.iter().zip(&prefixes) {
             let value = if answer.code == 0 {
                 serde_json::from_str(&answer.out)
                     .map_err(|e| HostError::new(format!("`ceph {question}` gave no JSON: {e}")))?
@@ -101,9 +95,10 @@ impl Node {
             };
             values.push(value);
         }
-        let [status, osd_dump, auth, mon_dump, mgr_dump, metadata @ ..] = values.as_slice() else {
+        let [status, osd_dump, mon_dump, mgr_dump, rest @ ..] = values.as_slice() else {
             return Err(HostError::new("the mons answered less than was asked"));
         };
+        let (auth, metadata) = rest.split_first().unwrap_or((&Value::Null, &[]));
         let mut facts = cluster::parse(status, osd_dump, auth, metadata).map_err(HostError::new)?;
         cluster::add_maps(&mut facts, mon_dump, mgr_dump);
         Ok(facts)

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
+use bollard::models::{
+    ContainerCreateBody, CreateImageInfo, HostConfig, RestartPolicy, RestartPolicyNameEnum,
+};
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 use tokio::time::timeout;
@@ -95,7 +97,7 @@ impl Node {
         let options =
             query::CreateImageOptionsBuilder::default().from_image(image).tag(tag).build();
         let mut stream = docker.create_image(Some(options), None, None);
-        let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+        let mut progress = PullProgress::default();
         let hint = format!(
             "try `docker pull {reference}` on the node; an image that no registry has can be put there with `docker load`"
         );
@@ -117,16 +119,9 @@ impl Node {
                     HostError::new(format!("Docker could not pull {reference}: {said}")).hint(hint)
                 );
             }
-            let (Some(layer), Some(detail)) = (info.id, info.progress_detail) else { continue };
-            let (Some(done), Some(total)) = (detail.current, detail.total) else { continue };
-            if info.status.as_deref() == Some("Downloading") {
-                let figures = (u64::try_from(done).unwrap_or(0), u64::try_from(total).unwrap_or(0));
-                layers.insert(layer, figures);
-            } else if let Some(layer) = layers.get_mut(&layer) {
-                layer.0 = layer.1; // unpacking: the download is done
+            if let Some((message, done, total)) = progress.note(&info) {
+                step.progress(message, Some((done, total, Unit::Bytes)));
             }
-            let (done, total) = layers.values().fold((0, 0), |(d, t), l| (d + l.0, t + l.1));
-            step.progress(format!("pulling {reference}"), Some((done, total, Unit::Bytes)));
         }
         Ok(())
     }
@@ -214,6 +209,46 @@ impl Node {
     }
 }
 
+/// Bytes of each layer that is pulled: downloaded first, then unpacked.
+#[derive(Default)]
+struct PullProgress {
+    layers: HashMap<String, Layer>,
+}
+
+#[derive(Default)]
+struct Layer {
+    size: u64,
+    downloaded: u64,
+    unpacked: u64,
+}
+
+impl PullProgress {
+    /// Takes in an item of the stream; gives what to show, if it changes that.
+    fn note(&mut self, info: &CreateImageInfo) -> Option<(&'static str, u64, u64)> {
+        let layer = self.layers.entry(info.id.clone()?).or_default();
+        let figure = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let detail = info.progress_detail.as_ref();
+        let (current, total) = detail.map_or((0, 0), |d| (figure(d.current), figure(d.total)));
+        match info.status.as_deref()? {
+            "Downloading" => (layer.size, layer.downloaded) = (total, current),
+            "Verifying Checksum" | "Download complete" => layer.downloaded = layer.size,
+            // some engines count other things than bytes here, and then name no total
+            "Extracting" if total > 0 => {
+                (layer.size, layer.downloaded, layer.unpacked) = (total, total, current);
+            }
+            "Pull complete" => (layer.downloaded, layer.unpacked) = (layer.size, layer.size),
+            _ => return None,
+        }
+        let sum = |part: fn(&Layer) -> u64| self.layers.values().map(part).sum::<u64>();
+        let (size, downloaded) = (sum(|l| l.size), sum(|l| l.downloaded));
+        match size {
+            0 => None,
+            _ if downloaded < size => Some(("downloading", downloaded, size)),
+            _ => Some(("unpacking", sum(|l| l.unpacked), size)),
+        }
+    }
+}
+
 struct Failed {
     conflict: bool,
     error: HostError,
@@ -257,7 +292,31 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use bollard::models::{CreateImageInfo, ProgressDetail};
+
+    use super::{PullProgress, split};
+
+    fn item(id: &str, status: &str, current: i64, total: i64) -> CreateImageInfo {
+        let detail = ProgressDetail { current: Some(current), total: Some(total) };
+        CreateImageInfo {
+            id: Some(id.into()),
+            status: Some(status.into()),
+            progress_detail: Some(detail),
+            ..CreateImageInfo::default()
+        }
+    }
+
+    #[test]
+    fn a_pull_is_downloaded_and_then_unpacked() {
+        let mut pull = PullProgress::default();
+        assert_eq!(pull.note(&item("v18", "Pulling from ceph/ceph", 0, 0)), None);
+        assert_eq!(pull.note(&item("a", "Downloading", 10, 100)), Some(("downloading", 10, 100)));
+        assert_eq!(pull.note(&item("b", "Downloading", 50, 50)), Some(("downloading", 60, 150)));
+        assert_eq!(pull.note(&item("a", "Download complete", 0, 0)), Some(("unpacking", 0, 150)));
+        assert_eq!(pull.note(&item("a", "Extracting", 40, 100)), Some(("unpacking", 40, 150)));
+        assert_eq!(pull.note(&item("b", "Extracting", 7, 0)), None);
+        assert_eq!(pull.note(&item("b", "Pull complete", 0, 0)), Some(("unpacking", 90, 150)));
+    }
 
     #[test]
     fn references() {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,12 +18,13 @@ use crate::plan::Action;
 mod ask;
 mod containers;
 mod files;
+mod image;
 mod node;
 mod observe;
 mod perform;
 mod wait;
 
-pub use node::{Node, Prompts, connect_all};
+pub use node::{Node, connect_all};
 
 /// A node that can be looked at and worked on.
 pub trait Host: Send + Sync + 'static {
@@ -62,6 +64,14 @@ impl HostError {
     /// One sentence, and nothing else known.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), lost: false, log: Vec::new(), hint: None }
+    }
+
+    /// What was seen and what to do about it, in one sentence.
+    pub fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.what),
+            None => self.what.clone(),
+        }
     }
 
     /// With what to do about it.
@@ -104,6 +114,9 @@ impl StepReport {
     }
 }
 
+/// A mon that has not answered for this long is not waited for alone.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// All nodes of the inventory: those that were reached, and why the others were not.
 #[derive(Debug)]
 pub struct Fleet<H> {
@@ -126,34 +139,34 @@ impl<H: Host> Fleet<H> {
                 Ok(host) => host.observe().await,
                 Err(error) => Err(error.clone()),
             };
-            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.what), Seen::Value))
+            (name.clone(), seen.map_or_else(|e| Seen::Unknown(e.sentence()), Seen::Value))
         });
         futures_util::future::join_all(looks).await.into_iter().collect()
     }
 
+    /// Asks through the first node with a running mon; through the others too, one after another, while it is silent.
     async fn ask(&self, nodes: &BTreeMap<NodeName, Seen<NodeFacts>>) -> Seen<ClusterFacts> {
-        let (mut why, mut made) = (None, false);
-        for (name, seen) in nodes {
-            match seen {
-                Seen::Value(facts) => {
-                    made |= !facts.mon_stores.is_empty();
-                    if facts.running_mons().is_empty() {
-                        continue;
-                    }
-                    let Some(Ok(host)) = self.hosts.get(name) else { continue };
-                    match host.ask().await {
-                        Ok(cluster) => return Seen::Value(cluster),
-                        Err(error) => why = Some(format!("asked through {name}: {}", error.what)),
-                    }
-                }
-                // it may hold a mon
-                Seen::Unknown(_) | Seen::Absent => made = true,
-            }
+        let seen = nodes.values().filter_map(Seen::value);
+        // a node that could not be looked at may hold a mon
+        let made =
+            seen.clone().count() < nodes.len() || seen.clone().any(|f| !f.mon_stores.is_empty());
+        let runs = |name: &NodeName| {
+            nodes.get(name).and_then(Seen::value).is_some_and(|f| !f.running_mons().is_empty())
+        };
+        let hosts = self.hosts.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
+        let asks = hosts.filter(|(name, _)| runs(name)).enumerate().map(|(turn, (name, host))| {
+            Box::pin(async move {
+                tokio::time::sleep(SILENCE * u32::try_from(turn).unwrap_or(u32::MAX)).await;
+                host.ask().await.map_err(|e| format!("asked through {name}: {}", e.what))
+            })
+        });
+        let asks: Vec<_> = asks.collect();
+        if asks.is_empty() {
+            return if made { Seen::Unknown("no mon is running".into()) } else { Seen::Absent };
         }
-        match why {
-            Some(why) => Seen::Unknown(why),
-            None if made => Seen::Unknown("no mon is running".into()),
-            None => Seen::Absent,
+        match futures_util::future::select_ok(asks).await {
+            Ok((cluster, _)) => Seen::Value(cluster),
+            Err(why) => Seen::Unknown(why),
         }
     }
 

@@ -12,17 +12,14 @@ use crate::daemon::DaemonId;
 use crate::docker::{self, Docker};
 use crate::event::{Event, Events};
 use crate::facts::{ClusterFacts, NodeFacts};
+use crate::identity::KeyType;
 use crate::inventory::{Inventory, NodeName};
 use crate::plan::Action;
-use crate::ssh::{Prompt, Session, SshError};
+use crate::ssh::{Client, Session, SshError};
 
-/// TCP, handshake and login; and then Docker's first answer.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// Docker's first answer, for each way to it.
 const DOCKER_DEADLINE: Duration = Duration::from_secs(15);
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-
-/// Who answers questions for passwords and passphrases, for all nodes.
-pub type Prompts = Arc<dyn Prompt>;
 
 /// A node that is logged in to.
 #[derive(Debug)]
@@ -39,13 +36,20 @@ pub struct Node {
     /// Other paths whose content matters.
     pub(super) files: Vec<String>,
     pub(super) mons: Mutex<Option<Mons>>,
+    /// What was found in the image.
+    pub(super) image_keys: std::sync::OnceLock<KeyType>,
 }
 
-/// Connects to all nodes of `want` at once. A node that cannot be reached is an error in its place.
-pub async fn connect_all(want: &Inventory, prompts: &Prompts, events: &Events) -> Fleet<Node> {
+/// Connects to all nodes of `want` at once, each within `patience` (TCP, handshake and login). A node that cannot be reached is an error in its place.
+pub async fn connect_all(
+    want: &Inventory,
+    client: &Client,
+    events: &Events,
+    patience: Duration,
+) -> Fleet<Node> {
     let connects = want.nodes.iter().map(|node| async move {
         events.send(Event::Connecting { node: node.name.clone() });
-        let connected = connect(want, node, prompts).await;
+        let connected = connect(want, node, client, patience).await;
         events.send(match &connected {
             Ok(host) => Event::Connected {
                 node: node.name.clone(),
@@ -54,7 +58,7 @@ pub async fn connect_all(want: &Inventory, prompts: &Prompts, events: &Events) -
                     Err(why) => format!("not usable: {why}"),
                 },
             },
-            Err(error) => Event::Unreachable { node: node.name.clone(), error: error.what.clone() },
+            Err(error) => Event::Unreachable { node: node.name.clone(), error: error.sentence() },
         });
         (node.name.clone(), connected.map(Arc::new))
     });
@@ -66,9 +70,10 @@ pub async fn connect_all(want: &Inventory, prompts: &Prompts, events: &Events) -
 async fn connect(
     want: &Inventory,
     node: &crate::inventory::Node,
-    prompts: &Prompts,
+    client: &Client,
+    patience: Duration,
 ) -> Result<Node, HostError> {
-    let session = Session::connect(&node.ssh, Arc::clone(prompts), CONNECT_DEADLINE).await?;
+    let session = client.connect(&node.ssh, patience).await?;
     let root = node.ssh.user == "root";
     let docker = docker::connect(&session, DOCKER_SOCKET, root, DOCKER_DEADLINE).await;
     let docker = docker.map_err(|e| match e.hint() {
@@ -88,6 +93,7 @@ async fn connect(
         disks: disks.collect(),
         files: crate::plan::watched_files(&node.name),
         mons: Mutex::new(None),
+        image_keys: std::sync::OnceLock::new(),
     })
 }
 
@@ -95,7 +101,8 @@ impl From<SshError> for HostError {
     fn from(error: SshError) -> Self {
         let what = std::iter::successors(std::error::Error::source(&error), |e| e.source())
             .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-        Self { what, lost: true, log: Vec::new(), hint: error.hint() }
+        let lost = matches!(error, SshError::Lost { .. });
+        Self { what, lost, log: Vec::new(), hint: error.hint() }
     }
 }
 
@@ -156,7 +163,7 @@ impl Host for Node {
     }
 
     async fn ask(&self) -> Result<ClusterFacts, HostError> {
-        self.ask_cluster().await
+        self.ask_cluster(true).await
     }
 
     async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {

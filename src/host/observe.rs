@@ -24,6 +24,7 @@ impl Node {
     pub(super) async fn look(&self) -> Result<NodeFacts, HostError> {
         let (probe, docker) = tokio::join!(self.probe(), self.docker_facts());
         let mut facts = probe?;
+        facts.image_keys = self.image_keys.get().copied();
         facts.docker = match docker {
             Ok(docker) => Docker::Up(docker),
             Err(error) if error.lost => return Err(error),

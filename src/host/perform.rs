@@ -16,6 +16,7 @@ impl Node {
         match action {
             Action::WriteFiles(files) => self.write_files(files).await,
             Action::PullImage(reference) => self.pull(reference, step).await,
+            Action::LookIntoImage(reference) => self.look_into(reference).await,
             Action::Run(spec) => self.run(spec).await,
             Action::Start(daemon) => self.start(&daemon.container()).await,
             Action::Replace(spec) => self.replace(spec).await,

@@ -24,7 +24,7 @@ impl Node {
         let mut last: Option<Progress> = None;
         let mut unchanged_since = Instant::now();
         loop {
-            let (progress, error) = match self.ask_cluster().await {
+            let (progress, error) = match self.ask_cluster(false).await {
                 Ok(cluster) => (condition.progress(Some(&cluster)), None),
                 Err(error) if error.lost => return Err(error),
                 Err(error) => (condition.progress(None), Some(error.what)),
@@ -45,8 +45,9 @@ impl Node {
                 return Err(given_up(condition, &progress, begun.elapsed(), error));
             }
             if let Some(why) = step.hopeless.borrow().clone() {
-                return Err(HostError::new(why)
-                    .hint("the log says why; when that is mended, run the same command again"));
+                return Err(
+                    HostError::new(why).hint("when that is mended, run the same command again")
+                );
             }
             last = Some(progress);
             tokio::time::sleep(pause).await;

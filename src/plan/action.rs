@@ -15,6 +15,8 @@ pub enum Action {
     WriteFiles(Vec<FileSpec>),
     /// Pulls an image by its reference.
     PullImage(String),
+    /// Finds out what type of cephx keys an image reads.
+    LookIntoImage(String),
     /// Makes a container and starts it. Taken up where it was cut off if it is there and its labels say it is this one.
     Run(ContainerSpec),
     /// Starts a container of ours that is there.
@@ -61,6 +63,7 @@ impl fmt::Display for Action {
                 write!(f, "write {}", paths.join(", "))
             }
             Self::PullImage(reference) => write!(f, "pull {reference}"),
+            Self::LookIntoImage(reference) => write!(f, "look into {reference}"),
             Self::Run(spec) => write!(f, "start {}", spec.daemon),
             Self::Start(daemon) => write!(f, "start {daemon} again"),
             Self::Replace(spec) => write!(f, "replace {}", spec.daemon),

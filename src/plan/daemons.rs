@@ -12,8 +12,8 @@ use crate::facts::{ContainerFact, ContainerState};
 use crate::identity::Identity;
 use crate::inventory::NodeName;
 
-/// The image, where it is missing and a daemon needs it.
-pub(super) fn images(fleet: &Fleet) -> Vec<Lane> {
+/// The image, where it is missing and a daemon needs it; and what it can do, where the identity depends on that.
+pub(super) fn images(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     let image = &fleet.want.cluster.image;
     let without = fleet.usable.iter().filter(|u| {
         let roles = u.node.roles;
@@ -22,7 +22,28 @@ pub(super) fn images(fleet: &Fleet) -> Vec<Lane> {
     let pull = |u: &Usable| {
         Lane::new(&u.node.name, vec![Step::new(Action::PullImage(image.clone()), Why::Missing)])
     };
-    without.map(pull).collect()
+    let mut lanes: Vec<Lane> = without.map(pull).collect();
+    // One look is enough: all nodes run the same image.
+    if id.daemon_keys.is_none()
+        && let Some(asker) = fleet.asker()
+    {
+        let name = &asker.node.name;
+        let look = Step::new(Action::LookIntoImage(image.clone()), Why::NewCluster);
+        match lanes.iter_mut().find(|l| &l.node == name) {
+            Some(lane) => lane.steps.push(look),
+            None => lanes.push(Lane::new(name, vec![look])),
+        }
+    }
+    lanes
+}
+
+/// The identity, with what the daemons' keys are: the newest type that the image reads. Ceph 19.2.6 and 20.2.4 raise
+/// `HEALTH_ERR` for daemons with the old type, and releases before them cannot read the new one.
+pub(super) fn decide_keys(fleet: &Fleet, id: &Identity) -> Identity {
+    let seen = || fleet.usable.iter().find_map(|u| u.facts.image_keys);
+    let mut id = id.clone();
+    id.daemon_keys = id.daemon_keys.or_else(seen);
+    id
 }
 
 /// A daemon that a node shall run.
@@ -122,20 +143,43 @@ pub(super) fn meet(fleet: &Fleet, id: &Identity) -> Option<Lane> {
     Some(Lane::new(&asker.node.name, steps))
 }
 
-/// Daemons that run, but not as they should: one node in a round, and only when all is well otherwise, so that neither
-/// the quorum nor the data is ever short of more than one node.
+/// Daemons that run, but not as they should: one node in a round, and only when all is well otherwise (the stage before
+/// waits for that), so that neither the quorum nor the data is ever short of more than one node.
 pub(super) fn replace(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
-    for u in &fleet.usable {
-        let drifted = wanted(fleet, id, osds, u).into_iter().filter(|d| {
-            need(u.facts.container(&d.spec.daemon.container()), &d.spec) == Need::Anew(true)
-        });
-        let steps: Vec<Step> =
-            drifted.map(|d| Step::new(Action::Replace(d.spec), Why::Differs)).collect();
-        if !steps.is_empty() {
-            return vec![Lane::new(&u.node.name, steps)];
-        }
+    if !may_interrupt(fleet) {
+        return Vec::new();
     }
-    Vec::new()
+    let lane = |u| {
+        let steps = drifted(fleet, id, osds, u).map(|spec| Step::new(Action::Replace(spec), Why::Differs));
+        Lane::new(&u.node.name, steps.collect())
+    };
+    fleet.usable.iter().map(lane).find(|l| !l.steps.is_empty()).into_iter().collect()
+}
+
+/// Whether a daemon may be stopped: every node is there and the mons answer.
+fn may_interrupt(fleet: &Fleet) -> bool {
+    fleet.skipped.is_empty() && answers(fleet.seen)
+}
+
+/// Containers of `u` that run and are not as they should be.
+fn drifted<'a>(fleet: &Fleet, id: &Identity, osds: &Osds, u: &'a Usable) -> impl Iterator<Item = ContainerSpec> + use<'a> {
+    let specs = wanted(fleet, id, osds, u).into_iter().map(|d| d.spec);
+    specs.filter(|spec| need(u.facts.container(&spec.daemon.container()), spec) == Need::Anew(true))
+}
+
+/// Daemons that have to be replaced and may not be interrupted now.
+pub(super) fn not_interrupted(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Waiting> {
+    if may_interrupt(fleet) {
+        return Vec::new();
+    }
+    let wait = |u| {
+        drifted(fleet, id, osds, u).map(|spec| Waiting {
+            node: Some(u.node.name.clone()),
+            what: format!("{} is not as it should be; it is replaced when every node is there and the mons answer", spec.daemon),
+            holds_up: true,
+        })
+    };
+    fleet.usable.iter().flat_map(wait).collect()
 }
 
 /// Daemons of ours that the inventory does not ask for.

@@ -56,9 +56,10 @@ impl<'a> Fleet<'a> {
         self.seen.cluster.value()
     }
 
-    /// The node through which the mons are asked: the first usable one with a mon.
+    /// The node through which the mons are asked: the first usable one whose mon runs, or else will run.
     pub(super) fn asker(&self) -> Option<&Usable<'a>> {
-        self.usable.iter().find(|u| u.node.roles.mon)
+        let mons = || self.usable.iter().filter(|u| u.node.roles.mon);
+        mons().find(|u| !u.facts.running_mons().is_empty()).or_else(|| mons().next())
     }
 
     pub(super) fn waiting(&self) -> Vec<Waiting> {

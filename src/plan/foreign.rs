@@ -44,27 +44,23 @@ const ANOTHER: &str = "is this the right inventory? If the other cluster is not 
      /etc/ceph and /var/lib/ceph on this node by hand";
 
 fn conf(node: &Usable, fsid: Uuid, new: bool, find: &mut impl FnMut(String, &str)) {
-    match &node.facts.conf {
-        Some(conf) if conf.fsid != Some(fsid) => find(
-            match conf.fsid {
-                Some(other) => {
-                    format!("/etc/ceph/ceph.conf belongs to the cluster {other}, not to {fsid}")
-                }
-                None => "/etc/ceph/ceph.conf is there, and names no cluster".into(),
-            },
-            ANOTHER,
-        ),
-        Some(conf) if !conf.ours => find(
+    let Some(conf) = &node.facts.conf else { return };
+    if new && conf.ours {
+        find(
+            format!(
+                "/etc/ceph/ceph.conf is of the cluster {} that cephdock made, but no mon node holds its identity",
+                conf.fsid.map_or("?".into(), |f| f.to_string())
+            ),
+            "bring back /var/lib/ceph/cephdock/identity.json on the mon nodes from a backup",
+        );
+    } else if conf.fsid != Some(fsid) {
+        let of =
+            conf.fsid.map_or("no cluster that it names".into(), |f| format!("the cluster {f}"));
+        find(format!("there is an /etc/ceph/ceph.conf of {of}"), ANOTHER);
+    } else if !conf.ours {
+        find(
             "/etc/ceph/ceph.conf was not written by cephdock".into(),
             "move it away; put options of your own under cluster.config in the inventory",
-        ),
-        Some(_) | None => {}
-    }
-    if new && node.facts.conf.as_ref().is_some_and(|c| c.fsid == Some(fsid)) {
-        find(
-            "it has a ceph.conf of this cluster, but no mon node holds the cluster's identity"
-                .into(),
-            "bring back /var/lib/ceph/cephdock/identity.json on the mon nodes from a backup",
         );
     }
 }

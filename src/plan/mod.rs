@@ -125,6 +125,10 @@ pub enum Why {
     BlankDisk(String),
     /// The disk carries this OSD already.
     OsdFound(String),
+    /// The cluster is new, and its keys depend on it.
+    NewCluster,
+    /// Clients keep a type of key that older kernels and tools read.
+    OldClients,
     /// The mons have met for the first time.
     FirstQuorum,
     /// It is not so yet; the text says what is seen now.
@@ -141,6 +145,8 @@ impl fmt::Display for Why {
                 write!(f, "it is missing; {path} is blank and will be formatted")
             }
             Self::OsdFound(path) => write!(f, "it is missing; {path} carries its data"),
+            Self::NewCluster => f.write_str("the type of a new cluster's keys depends on it"),
+            Self::OldClients => f.write_str("older kernels and tools read no newer type of key"),
             Self::FirstQuorum => f.write_str("the mons have met"),
             Self::NotYet(seen) => f.write_str(seen),
         }
@@ -181,12 +187,19 @@ pub struct Finding {
 /// What `up` is to do next, and after that.
 pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
     let fleet = fleet::Fleet::sort(want, seen, id)?;
+    let id = &daemons::decide_keys(&fleet, id);
     foreign::refuse(&fleet, id)?;
     let osds = osds::Osds::choose(&fleet, id)?;
     let mut plan = Plan::default();
 
+    // an identity that waits for what the image can do is not written yet
+    if id.daemon_keys.is_none() {
+        plan.stage(StageName::Image, daemons::images(&fleet, id));
+    }
     plan.stage(StageName::Identity, files::identity(&fleet, id));
-    plan.stage(StageName::Image, daemons::images(&fleet));
+    if id.daemon_keys.is_some() {
+        plan.stage(StageName::Image, daemons::images(&fleet, id));
+    }
     plan.stage(StageName::Files, files::all(&fleet, id, &osds));
     plan.stage(StageName::Register, auth::register(&fleet, id, &osds));
     plan.stage(StageName::Daemons, daemons::start(&fleet, id, &osds));
@@ -196,6 +209,7 @@ pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal
     plan.waiting = fleet.waiting();
     plan.waiting.extend(osds.waiting.iter().cloned());
     plan.waiting.extend(files::waiting(&fleet, id));
+    plan.waiting.extend(daemons::not_interrupted(&fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(&fleet, &osds));
     plan.waiting.extend(settle::waiting(&fleet));
     Ok(plan)

@@ -3,7 +3,8 @@
 //! An OSD's uuid is derived from the cluster, its node and its disk, so it is the same in every run. Its number comes
 //! from whoever knows best: the OSD map, its data directory, the label on its disk, the key that was registered for it;
 //! only an OSD that none of them knows gets the lowest free number, and that only when it is certain that no other one
-//! has it.
+//! has it. What the map gives to one OSD no other gets: an OSD that was removed while its node was off may come back
+//! with a number that has been given anew.
 
 use std::collections::BTreeSet;
 
@@ -88,15 +89,15 @@ impl Osds {
         if !findings.is_empty() {
             return Err(Refusal { to_protect_data: true, findings });
         }
+        let known = known_numbers(&candidates, fleet, id);
+        let known = known.map_err(|findings| Refusal { to_protect_data: true, findings })?;
         let mut osds = Self { all: Vec::new(), waiting };
-        osds.number(fleet, id, candidates);
+        osds.number(fleet, id, candidates, &known);
         Ok(osds)
     }
 
-    /// Numbers in two passes: first those that are known somewhere, then the new ones.
-    fn number(&mut self, fleet: &Fleet, id: &Identity, candidates: Vec<Candidate>) {
-        let known: Vec<Option<u32>> =
-            candidates.iter().map(|c| known_number(c, fleet.cluster(), id)).collect();
+    /// New numbers for those that nobody knows.
+    fn number(&mut self, fleet: &Fleet, id: &Identity, candidates: Vec<Candidate>, known: &[Option<u32>]) {
         let mut taken: BTreeSet<u32> = known.iter().flatten().copied().collect();
         taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
         if let Some(cluster) = fleet.cluster() {
@@ -108,7 +109,7 @@ impl Osds {
         // While the mons are silent, numbers may be given only if no OSD can have one that is not seen here: in a
         // cluster that has never met, where every node of the inventory was looked at.
         let certain = answers(fleet.seen) || (!id.established && fleet.skipped.is_empty());
-        for (candidate, known) in candidates.into_iter().zip(known) {
+        for (candidate, known) in candidates.into_iter().zip(known.iter().copied()) {
             let number = match known {
                 Some(number) => number,
                 None if certain => {
@@ -254,17 +255,55 @@ fn twins(candidates: &[Candidate], findings: &mut Vec<Finding>) {
     }
 }
 
-fn known_number(c: &Candidate, cluster: Option<&ClusterFacts>, id: &Identity) -> Option<u32> {
-    let in_map = || cluster?.osds.iter().find(|(_, o)| o.uuid == c.uuid).map(|(n, _)| *n);
-    let in_dir = || {
-        let dirs = &c.node.facts.osd_dirs;
-        dirs.iter().find(|(_, d)| d.uuid == Some(c.uuid)).map(|(n, _)| *n)
+/// The number of each candidate, where somebody knows it. The best source is asked for all of them before the next one.
+fn known_numbers(
+    candidates: &[Candidate],
+    fleet: &Fleet,
+    id: &Identity,
+) -> Result<Vec<Option<u32>>, Vec<Finding>> {
+    let in_map = |c: &Candidate| {
+        fleet.cluster()?.osds.iter().find(|(_, o)| o.uuid == c.uuid).map(|(n, _)| *n)
     };
-    let on_disk = || c.label?.whoami;
-    let in_auth = || {
+    let in_place = |c: &Candidate| {
+        let in_dir = c.node.facts.osd_dirs.iter().find(|(_, d)| d.uuid == Some(c.uuid));
+        in_dir.map(|(n, _)| *n).or_else(|| c.label?.whoami)
+    };
+    let in_auth = |c: &Candidate| {
         let key = sha256(id.osd_key(c.uuid).expose());
-        let entity = cluster?.auth.iter().find(|(e, k)| e.starts_with("osd.") && **k == key)?;
-        entity.0.strip_prefix("osd.")?.parse().ok()
+        let mut auth = fleet.cluster()?.auth.iter();
+        let (entity, _) = auth.find(|(e, k)| e.starts_with("osd.") && **k == key)?;
+        entity.strip_prefix("osd.")?.parse::<u32>().ok()
     };
-    in_map().or_else(in_dir).or_else(on_disk).or_else(in_auth)
+    let mut known: Vec<Option<u32>> = candidates.iter().map(in_map).collect();
+    let mut taken: BTreeSet<u32> = fleet.cluster().into_iter().flat_map(|c| c.osds.keys()).copied().collect();
+    let mut findings = Vec::new();
+    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+        let Some(number) = in_place(candidate) else { continue };
+        if taken.insert(number) {
+            *known = Some(number);
+        } else {
+            findings.push(replaced(candidate, number));
+        }
+    }
+    // a key says least: it may have been registered for an OSD that was never made
+    taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
+    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+        *known = in_auth(candidate).filter(|number| taken.insert(*number));
+    }
+    if findings.is_empty() { Ok(known) } else { Err(findings) }
+}
+
+fn replaced(candidate: &Candidate, number: u32) -> Finding {
+    let store = match &candidate.store {
+        Store::Device(path) => path.as_str(),
+        Store::File(_) => "a file",
+    };
+    let dir = DaemonId::osd(number).data_dir();
+    Finding {
+        node: candidate.node.node.name.clone(),
+        what: format!("{store} carries an OSD that was osd.{number}; another OSD has this number now"),
+        hint: format!(
+            "if nothing on it is needed any more, remove its container and {dir} by hand, and wipe the disk if it is one"
+        ),
+    }
 }

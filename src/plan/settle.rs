@@ -8,7 +8,7 @@ use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
 use crate::daemon::DaemonId;
 use crate::facts::ClusterFacts;
-use crate::identity::Identity;
+use crate::identity::{Identity, KeyType};
 use crate::inventory::Inventory;
 
 pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
@@ -16,12 +16,28 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let Some(cluster) = fleet.cluster() else {
         return meet_again(fleet, id);
     };
-    let pool = &fleet.want.cluster.pool;
+    let pool = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
+    let settled = Condition::Settled(settled(fleet, osds));
+    let progress = settled.progress(Some(cluster));
+    let mut wait = Vec::new();
+    if !progress.met() || !pool.is_empty() {
+        let message = if progress.met() { "the pool changes".into() } else { progress.message };
+        wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
+    }
+    let mute = mute_client_keys(id, cluster);
+    let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
+    lanes.extend(note_quorum(fleet, id, cluster));
+    lanes
+}
+
+/// The pool: there, with as many copies as asked for, and initialised for RBD. That last step takes OSDs.
+fn pool(fleet: &Fleet, osds: &Osds, cluster: &ClusterFacts, mon: &DaemonId) -> Vec<Step> {
+    let want = &fleet.want.cluster.pool;
+    let seen = cluster.pools.get(&want.name);
     let mut steps = Vec::new();
-    let seen = cluster.pools.get(&pool.name);
     match seen {
         None => steps.push(create_pool(fleet.want)),
-        Some(fact) if fact.size < u64::from(pool.size) => {
+        Some(fact) if fact.size < u64::from(want.size) => {
             steps.push(grow_pool(fleet.want, fact.size));
         }
         Some(_) => {}
@@ -32,17 +48,35 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         if !progress.met() {
             steps.push(Step::new(Action::WaitUntil(up), Why::NotYet(progress.message)));
         }
-        steps.push(init_pool(fleet, &DaemonId::mon(&asker.node.name)));
+        steps.push(init_pool(fleet, mon));
     }
-    let settled = Condition::Settled(settled(fleet, osds));
-    let progress = settled.progress(Some(cluster));
-    if !progress.met() || !steps.is_empty() {
-        let message = if progress.met() { "the pool is new".into() } else { progress.message };
-        steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
+    steps
+}
+
+/// What Ceph 19.2.6 and 20.2.4 say for ever of a cluster whose clients have keys of the type `aes`, which is what
+/// kernels before 7.0 and older `ceph` tools need (see [`Identity::key`]). Its daemons have the new type, and what is
+/// said of them is left to be heard.
+const CLIENT_KEY_CHECKS: [&str; 3] =
+    ["AUTH_INSECURE_CLIENT_KEY_TYPE", "AUTH_INSECURE_KEYS_ALLOWED", "AUTH_INSECURE_KEYS_CREATABLE"];
+
+/// Mutes them, as Ceph's own upgrade guide does: `ceph status` goes on to list them as muted. In a new cluster before
+/// they are raised, so that nothing waits for them; `sticky`, for a mute ends otherwise when the number of keys grows.
+fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
+    if id.daemon_keys != Some(KeyType::Aes256k) {
+        return Vec::new();
     }
-    let mut lanes = vec![Lane::new(&asker.node.name, steps)];
-    lanes.extend(note_quorum(fleet, id, cluster));
-    lanes
+    let raised = |code: &&&str| cluster.checks.iter().any(|c| c.code == **code);
+    let codes = CLIENT_KEY_CHECKS.iter().filter(|code| !id.established || raised(code));
+    let mute = |code: &&str| MonCommand {
+        json: json!({"prefix": "health mute", "code": code, "sticky": true}),
+        about: (*code).to_owned(),
+        input: None,
+    };
+    let commands: Vec<MonCommand> = codes.map(mute).collect();
+    if commands.is_empty() {
+        return Vec::new();
+    }
+    vec![Step::new(Action::Ceph(commands), Why::OldClients)]
 }
 
 /// The mons are silent though they run: wait for them.

@@ -28,9 +28,9 @@ pub(super) struct Bars {
 
 impl Bars {
     /// Bars on stderr. `verbose` leaves a line above them for each step that is done.
-    pub(super) fn new(color: Color, verbose: bool) -> Self {
+    pub(super) fn new(group: MultiProgress, color: Color, verbose: bool) -> Self {
         Self {
-            group: MultiProgress::new(),
+            group,
             slots: Vec::new(),
             board: Board::new(),
             started: Instant::now(),

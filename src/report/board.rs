@@ -83,7 +83,7 @@ impl Board {
                 self.phase =
                     Phase::Stage { title: clean(title), steps: *steps, done: 0, since: now };
             }
-            Event::StepStarted { node, step, what } => {
+            Event::StepStarted { node, step, what, why: _ } => {
                 let row = self.row(node);
                 row.state = State::Ready;
                 row.running.push(Step { id: *step, what: clean(what), progress: None });

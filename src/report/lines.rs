@@ -137,9 +137,9 @@ impl<W: Write + Send> Reporter for Lines<W> {
                     &format!("stage {}: {end} ({})", clean(stage), duration(*seconds)),
                 );
             }
-            Event::StepStarted { node, step, what } => {
+            Event::StepStarted { node, step, what, why } => {
                 let what = clean(what);
-                self.detail(Some(node.as_str()), &what);
+                self.detail(Some(node.as_str()), &format!("{what} ({})", clean(why)));
                 self.running.insert(*step, (what, (self.clock)()));
             }
             Event::StepProgress { node, step, .. } => self.progress(*step, node.as_str(), event),

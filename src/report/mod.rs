@@ -31,6 +31,7 @@ pub mod screen;
 pub mod status_view;
 pub mod summary;
 pub mod table;
+mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -38,6 +39,7 @@ pub mod text;
 pub use error::Failure;
 pub use plan_view::PlanView;
 pub use screen::{Color, Screen, Stream};
+pub use terminal::Terminal;
 
 /// How the user wants things shown: the global options.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -150,8 +152,8 @@ trait Reporter: Send {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows `events` until nobody can send any more. Await it before anything else is printed.
-pub async fn run(look: Look, mut events: mpsc::UnboundedReceiver<Event>) {
-    let mut reporter = reporter(look);
+pub async fn run(look: Look, terminal: Terminal, mut events: mpsc::UnboundedReceiver<Event>) {
+    let mut reporter = reporter(look, terminal);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -168,11 +170,11 @@ pub async fn run(look: Look, mut events: mpsc::UnboundedReceiver<Event>) {
     reporter.end();
 }
 
-fn reporter(look: Look) -> Box<dyn Reporter> {
+fn reporter(look: Look, terminal: Terminal) -> Box<dyn Reporter> {
     let clock = Box::new(SystemTime::now);
     let verbose = look.verbose > 0;
     match look.mode() {
-        Mode::Bars => Box::new(bars::Bars::new(look.color, verbose)),
+        Mode::Bars => Box::new(bars::Bars::new(terminal.bars, look.color, verbose)),
         Mode::Json => Box::new(Json(stdout())),
         Mode::Lines if look.quiet => {
             let screen = Screen::of(Stream::Err, look.color);

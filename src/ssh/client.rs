@@ -29,12 +29,15 @@ pub struct LocalSsh {
     pub agent_socket: Option<PathBuf>,
     /// The folder with the usual key files.
     pub ssh_dir: Option<PathBuf>,
+    /// Whether a host key that is accepted because it is new is added to `known_hosts`. A dry run writes nothing.
+    pub record_host_keys: bool,
 }
 
 impl LocalSsh {
     /// `SSH_AUTH_SOCK` and `~/.ssh`.
-    pub fn of_this_user() -> Self {
+    pub fn of_this_user(record_host_keys: bool) -> Self {
         Self {
+            record_host_keys,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK")
                 .filter(|s| !s.is_empty())
                 .map(PathBuf::from),
@@ -261,7 +264,7 @@ fn establish(
         to: to.clone(),
         why: "it showed no host key".into(),
     })?;
-    hostkey::verify(key, settings)?;
+    hostkey::verify(key, settings, local.record_host_keys)?;
     auth::authenticate(&session, settings, local, prompt, clock)?;
     session.set_timeout(0);
     session.set_blocking(false);

@@ -78,8 +78,8 @@ fn key_type(key: &[u8]) -> String {
     named.map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(n).into_owned())
 }
 
-/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to `known_hosts`.
-pub(super) fn verify(key: &[u8], settings: &Ssh) -> Result<(), SshError> {
+/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to `known_hosts`, if `record`.
+pub(super) fn verify(key: &[u8], settings: &Ssh, record: bool) -> Result<(), SshError> {
     let seen = fingerprint(key);
     if let Some(pin) = &settings.fingerprint {
         // some tools pad the base64, OpenSSH does not
@@ -125,6 +125,7 @@ pub(super) fn verify(key: &[u8], settings: &Ssh) -> Result<(), SshError> {
     let key_type = key_type(key);
     let line_to_add = known_hosts::line(&name, &key_type, key);
     match settings.host_key {
+        HostKeyPolicy::AcceptNew if !record => Ok(()),
         HostKeyPolicy::AcceptNew => known_hosts::append(&known_hosts, &line_to_add)
             .map_err(|source| SshError::KnownHosts { path: known_hosts, source }),
         HostKeyPolicy::Strict => Err(SshError::HostKeyUnknown {

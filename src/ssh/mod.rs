@@ -150,7 +150,7 @@ impl Session {
         prompt: Arc<dyn Prompt>,
         deadline: Duration,
     ) -> Result<Self, SshError> {
-        Client::new(prompt, LocalSsh::of_this_user()).connect(settings, deadline).await
+        Client::new(prompt, LocalSsh::of_this_user(true)).connect(settings, deadline).await
     }
 
     fn new(

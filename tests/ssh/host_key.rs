@@ -1,12 +1,13 @@
 //! Is it the node?
 
 use std::fs;
+use std::sync::Arc;
 
 use cephdock::inventory::{HostKeyPolicy, Ssh};
-use cephdock::ssh::SshError;
+use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
 
-use crate::connect;
 use crate::sshd::{Sshd, keygen, run};
+use crate::{SOON, connect};
 
 fn accept_new(sshd: &Sshd) -> Ssh {
     Ssh { host_key: HostKeyPolicy::AcceptNew, ..sshd.settings() }
@@ -50,6 +51,16 @@ async fn accept_new_records_the_key() {
     connect(&sshd.settings()).await.expect("known now");
     connect(&accept_new(&sshd)).await.expect("still known");
     assert_eq!(fs::read_to_string(sshd.path("known_hosts")).expect("there"), recorded);
+}
+
+#[tokio::test]
+async fn a_dry_run_accepts_a_new_key_and_records_nothing() {
+    let sshd = Sshd::start("");
+    fs::remove_file(sshd.path("known_hosts")).expect("removed");
+    let local = LocalSsh { record_host_keys: false, ..LocalSsh::default() };
+    let client = Client::new(Arc::new(Nobody), local);
+    client.connect(&accept_new(&sshd), SOON).await.expect("accepted");
+    assert!(!sshd.path("known_hosts").exists());
 }
 
 #[tokio::test]

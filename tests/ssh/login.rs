@@ -120,7 +120,7 @@ async fn the_usual_key_files() {
     fs::create_dir(&dir).expect("made");
     keygen(&dir.join("id_ed25519"), "ed25519", "");
     fs::copy(sshd.path("id"), dir.join("id_rsa")).expect("copied");
-    let local = LocalSsh { agent_socket: None, ssh_dir: Some(dir) };
+    let local = LocalSsh { agent_socket: None, ssh_dir: Some(dir), ..LocalSsh::default() };
     let settings = Ssh { identity_file: None, ..sshd.settings() };
     Client::new(Arc::new(Nobody), local).connect(&settings, SOON).await.expect("logged in");
 }
@@ -154,7 +154,11 @@ impl Agent {
     fn client(&self) -> Client {
         Client::new(
             Arc::new(Nobody),
-            LocalSsh { agent_socket: Some(self.socket.clone()), ssh_dir: None },
+            LocalSsh {
+                agent_socket: Some(self.socket.clone()),
+                ssh_dir: None,
+                ..LocalSsh::default()
+            },
         )
     }
 }
@@ -222,8 +226,10 @@ async fn an_agent_that_never_answers() {
     let sshd = Sshd::start("");
     let socket = sshd.path("agent");
     let _agent = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-    let client =
-        Client::new(Arc::new(Nobody), LocalSsh { agent_socket: Some(socket), ssh_dir: None });
+    let client = Client::new(
+        Arc::new(Nobody),
+        LocalSsh { agent_socket: Some(socket), ssh_dir: None, ..LocalSsh::default() },
+    );
     let error = client.connect(&sshd.settings(), Duration::from_secs(2)).await.expect_err("silent");
     assert!(matches!(error, SshError::Timeout { doing: "logging in", .. }), "{error:?}");
 }

@@ -20,7 +20,9 @@ const SOON: Duration = Duration::from_mins(1);
 
 /// Logs in with nothing but the settings: no agent, no ~/.ssh, nobody to ask.
 async fn connect(settings: &Ssh) -> Result<Session, SshError> {
-    Client::new(Arc::new(Nobody), LocalSsh::default()).connect(settings, SOON).await
+    Client::new(Arc::new(Nobody), LocalSsh { record_host_keys: true, ..LocalSsh::default() })
+        .connect(settings, SOON)
+        .await
 }
 
 /// What `command` prints.

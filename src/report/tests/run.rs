@@ -128,7 +128,7 @@ fn pulled(step: u64, name: &str, mib: u64) -> Event {
 }
 
 fn started(name: &str, step: u64, what: &str) -> Event {
-    Event::StepStarted { node: node(name), step, what: what.into() }
+    Event::StepStarted { node: node(name), step, what: what.into(), why: "it is missing".into() }
 }
 
 fn finished(name: &str, step: u64, what: &str, seconds: f64) -> Event {

@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::inventory::NodeName;
 
+mod of;
+
+pub use of::of;
+
 /// The cluster at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {

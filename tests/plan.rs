@@ -1,0 +1,325 @@
+//! What is planned for what is seen: every file in `tests/plan/cases` is an inventory, facts and the plan they give.
+//!
+//! A case has
+//! - `inventory:` the file's text;
+//! - `start:` `fresh` (blank nodes) or `running` (a cluster at rest): the facts that a fleet in memory shows;
+//! - `then:` the inventory that is planned for, where it is another one;
+//! - `identity:` which nodes hold it (`on`), whether the mons have met (`established`), which nodes hold another one's
+//!   (`other`) or a damaged file (`damaged`); otherwise as the fleet has it;
+//! - `facts:` what is seen otherwise, laid over those facts (`null` takes away). A node may be a text: it cannot be
+//!   reached, and why; so may `docker` (it does not answer) and `cluster` (`absent`, or why no mon answers).
+//!   Containers stand by their names. `{fsid}`, `{osd NODE DISK}` (an OSD's uuid) and `{key NODE DISK}` (the digest of
+//!   its key) are filled in;
+//! - `expect:` the plan as text, the last part of the file. `UPDATE=1 cargo test --test plan` writes it anew.
+
+mod sim;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cephdock::converge;
+use cephdock::facts::cluster::digest;
+use cephdock::facts::{ClusterFacts, Facts, IdentityFile, NodeFacts, Seen};
+use cephdock::identity::Identity;
+use cephdock::inventory::{Inventory, OsdSpec};
+use cephdock::plan::{Action, Plan, Refusal};
+use serde::Deserialize;
+use serde_json::Value;
+use sim::{Sim, identity, inventory, linted, name};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    inventory: String,
+    #[serde(default)]
+    then: Option<String>,
+    start: Start,
+    #[serde(default)]
+    identity: Option<Holders>,
+    #[serde(default)]
+    facts: Seed,
+    #[serde(rename = "expect")]
+    _expect: String,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Start {
+    Fresh,
+    Running,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Holders {
+    on: Option<Vec<String>>,
+    established: Option<bool>,
+    other: Vec<String>,
+    damaged: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Seed {
+    nodes: BTreeMap<String, Value>,
+    cluster: Value,
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan/cases");
+    let entries = std::fs::read_dir(&folder).expect("the cases are part of the project");
+    let mut files: Vec<PathBuf> =
+        entries.map(|e| e.expect("a folder can be listed").path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_case_gives_the_plan_that_it_expects() {
+    let files = cases();
+    assert!(files.len() > 40, "there are only {} cases", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a case can be read");
+        let title = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (expected, given) = run(&title, &text).await;
+        if given.trim() == expected.trim() {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            let (head, _) = text.split_once("\nexpect:").expect("a case says what it expects");
+            let lines =
+                given.trim_end().lines().map(|l| format!("  {l}").trim_end().to_owned() + "\n");
+            let new = format!("{head}\nexpect: |\n{}", lines.collect::<String>());
+            std::fs::write(&file, new).expect("a case can be written");
+        }
+        wrong.push(format!("=== {title}\n--- expected\n{expected}\n--- given\n{given}"));
+    }
+    assert!(wrong.is_empty(), "{} cases are not as expected:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is expected, and what comes.
+async fn run(title: &str, text: &str) -> (String, String) {
+    let plain: Plain = serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{title}: {e}"));
+    let ids = identity(&inventory(&plain.inventory), SEED);
+    let case: Case =
+        serde_yaml::from_str(&filled(text, &ids)).unwrap_or_else(|e| panic!("{title}: {e}"));
+    let mut sim = Sim::new(&case.inventory);
+    if case.start == Start::Running {
+        let run = sim.up(SEED).await.expect("nothing kills it");
+        assert!(matches!(run.end, converge::End::Done), "{title}: {:?}", run.end);
+    }
+    if let Some(then) = &case.then {
+        sim.wants(then);
+    }
+    let mut facts = sim.fleet().observe().await;
+    case.facts.lay_over(title, &mut facts);
+    hold(&case.identity.unwrap_or_default(), &sim.want, &mut facts);
+
+    let result = match converge::adopt(&sim.want, &facts) {
+        Ok(Some(id)) => linted(&sim.want, &facts, &id),
+        Ok(None) => linted(&sim.want, &facts, &identity(&sim.want, SEED)),
+        Err(refusal) => Err(refusal),
+    };
+    let shown = match result {
+        Ok(made) => planned(&made),
+        Err(refusal) => refused(&refusal),
+    };
+    (plain.expect, named(&shown, &sim.want, &ids))
+}
+
+const SEED: u8 = 1;
+
+/// What is read before anything is filled in.
+#[derive(Deserialize)]
+struct Plain {
+    inventory: String,
+    expect: String,
+}
+
+/// Fills in what stands in braces.
+fn filled(text: &str, id: &Identity) -> String {
+    let mut parts = text.split('{');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (words, rest) = part.split_once('}').unwrap_or((part, ""));
+        let value = match words.split(' ').collect::<Vec<_>>()[..] {
+            ["fsid"] => id.fsid.to_string(),
+            ["osd", node, disk] => id.osd_uuid(&name(node), disk).to_string(),
+            ["key", node, disk] => digest(id.osd_key(id.osd_uuid(&name(node), disk)).expose()),
+            _ => {
+                out.push('{');
+                out.push_str(part);
+                continue;
+            }
+        };
+        out.push_str(&value);
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Puts the names back into what is shown.
+fn named(shown: &str, want: &Inventory, id: &Identity) -> String {
+    let mut shown = shown.replace(&id.fsid.to_string(), "{fsid}");
+    for node in &want.nodes {
+        let mut files = 0;
+        for spec in &node.osds {
+            let disk = if let OsdSpec::Device(path) = spec {
+                format!("{}-{}", node.name, path.file_name().unwrap_or_default().to_string_lossy())
+            } else {
+                files += 1;
+                format!("file-{files}")
+            };
+            let uuid = id.osd_uuid(&node.name, &disk).to_string();
+            shown = shown.replace(&uuid, &format!("{{osd {} {disk}}}", node.name));
+        }
+    }
+    shown
+}
+
+impl Seed {
+    fn lay_over(&self, title: &str, facts: &mut Facts) {
+        for (node, patch) in &self.nodes {
+            let seen =
+                facts.nodes.get_mut(&name(node)).unwrap_or_else(|| panic!("{title}: no {node}"));
+            *seen = match (patch, &*seen) {
+                (Value::String(why), _) => Seen::Unknown(why.clone()),
+                (patch, Seen::Value(old)) => Seen::Value(with(title, old, patch)),
+                (_, other) => panic!("{title}: {node} is {other:?}"),
+            };
+        }
+        facts.cluster = match (&self.cluster, &facts.cluster) {
+            (Value::Null, same) => same.clone(),
+            (Value::String(absent), _) if absent == "absent" => Seen::Absent,
+            (Value::String(why), _) => Seen::Unknown(why.clone()),
+            (patch, old) => {
+                let old = old.value().cloned().unwrap_or_default();
+                let mut value = serde_json::to_value(old).expect("facts are plain");
+                merge(&mut value, patch);
+                let new: ClusterFacts = serde_json::from_value(value)
+                    .unwrap_or_else(|e| panic!("{title}: cluster: {e}"));
+                Seen::Value(new)
+            }
+        };
+    }
+}
+
+/// A node's facts with others laid over them.
+fn with(title: &str, old: &NodeFacts, patch: &Value) -> NodeFacts {
+    let mut value = serde_json::to_value(old).expect("facts are plain");
+    let mut patch = patch.clone();
+    if let Some(Value::String(why)) = patch.get("docker") {
+        value["docker"] = serde_json::json!({ "down": why });
+    } else if let Some(docker) = patch.get("docker").cloned() {
+        let up = &mut value["docker"]["up"];
+        let list = up["containers"].as_array().cloned().unwrap_or_default();
+        let by_name =
+            list.into_iter().map(|c| (c["name"].as_str().unwrap_or_default().to_owned(), c));
+        up["containers"] = Value::Object(by_name.collect());
+        merge(up, &docker);
+        let named = up["containers"].as_object().cloned().unwrap_or_default();
+        let list = named.into_iter().map(|(name, mut container)| {
+            container["name"] = name.into();
+            container
+        });
+        up["containers"] = Value::Array(list.collect());
+    }
+    if let Some(patch) = patch.as_object_mut() {
+        patch.remove("docker");
+    }
+    merge(&mut value, &patch);
+    let mut new: NodeFacts =
+        serde_json::from_value(value).unwrap_or_else(|e| panic!("{title}: {e}"));
+    new.identity = old.identity.clone();
+    new
+}
+
+/// JSON merge patch: maps are merged, all else is replaced, `null` takes away.
+fn merge(value: &mut Value, patch: &Value) {
+    let (Value::Object(old), Value::Object(new)) = (&mut *value, patch) else {
+        *value = patch.clone();
+        if let Value::Object(map) = value {
+            map.retain(|_, v| !v.is_null());
+        }
+        return;
+    };
+    for (key, patch) in new {
+        if patch.is_null() {
+            old.remove(key);
+        } else {
+            merge(old.entry(key).or_insert(Value::Null), patch);
+        }
+    }
+}
+
+fn hold(holders: &Holders, want: &Inventory, facts: &mut Facts) {
+    for (node, seen) in &mut facts.nodes {
+        let Seen::Value(facts) = seen else { continue };
+        let listed = |list: &[String]| list.iter().any(|n| n == node.as_str());
+        if let Some(on) = &holders.on {
+            let held = match &facts.identity {
+                IdentityFile::Found(id) => id.clone(),
+                _ => identity(want, SEED),
+            };
+            facts.identity =
+                if listed(on) { IdentityFile::Found(held) } else { IdentityFile::Absent };
+        }
+        if let (IdentityFile::Found(id), Some(established)) =
+            (&mut facts.identity, holders.established)
+        {
+            id.established = established;
+        }
+        if listed(&holders.other) {
+            facts.identity = IdentityFile::Found(identity(want, SEED + 1));
+        }
+        if listed(&holders.damaged) {
+            facts.identity =
+                IdentityFile::Damaged("not a valid identity file (line 1, column 1)".into());
+        }
+    }
+}
+
+fn planned(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for stage in &plan.stages {
+        lines.push(stage.name.to_string());
+        for lane in &stage.lanes {
+            for (index, step) in lane.steps.iter().enumerate() {
+                let lead = if index == 0 { lane.node.as_str() } else { "" };
+                let made_of = made_of(&step.action);
+                lines.push(format!("  {lead:<2} {}{made_of} -- {}", step.action, step.why));
+            }
+        }
+    }
+    if plan.stages.is_empty() {
+        lines.push("nothing to do".into());
+    }
+    for waiting in &plan.waiting {
+        let kind = if waiting.holds_up { "waiting" } else { "worth knowing" };
+        let node = waiting.node.as_ref().map(|n| format!("{n}: ")).unwrap_or_default();
+        lines.push(format!("{kind}: {node}{}", waiting.what));
+    }
+    lines.join("\n")
+}
+
+/// What an OSD is made of.
+fn made_of(action: &Action) -> String {
+    match action {
+        Action::Run(spec) | Action::Replace(spec) => {
+            match spec.args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [_, uuid, _, device, ""] => format!(" ({uuid} on {device})"),
+                [_, uuid, _, "", bytes] => format!(" ({uuid} in {bytes} bytes)"),
+                _ => String::new(),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let kind = if refusal.to_protect_data { "refused, to protect data" } else { "refused" };
+    let findings =
+        refusal.findings.iter().map(|f| format!("{kind}: {}: {}\n  {}\n", f.node, f.what, f.hint));
+    findings.collect()
+}

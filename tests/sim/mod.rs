@@ -1,0 +1,306 @@
+//! A fleet in memory that stands in for real nodes: the same planner, loop and stages, other hosts.
+//!
+//! What a step does is played honestly (see `node` and `ceph`): a mon's store is made from nothing but the seed files
+//! that lie on its node, an OSD formats nothing but a blank disk and comes up only with the key the mons know. What may
+//! never happen at all is noted in [`World::crimes`]; [`Sim::up`] fails the test over it.
+
+#![allow(dead_code, reason = "each test program uses its part of it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use cephdock::converge::{Run, converge};
+use cephdock::daemon::DaemonId;
+use cephdock::event::Events;
+use cephdock::facts::{ClusterFacts, Facts, NodeFacts};
+use cephdock::host::{Fleet, Host, HostError, StepReport};
+use cephdock::identity::Identity;
+use cephdock::inventory::file::parse;
+use cephdock::inventory::{Inventory, NodeName};
+use cephdock::plan::{self, Action, Condition, Plan, Refusal};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+pub(crate) mod ceph;
+pub(crate) mod lint;
+pub(crate) mod node;
+
+pub(crate) use node::NodeState;
+
+/// What is to go wrong with a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// cephdock is killed before the step has done anything.
+    CutBefore,
+    /// cephdock is killed half-way: files written up to the half, a container made and not started.
+    CutMiddle,
+    /// As above, and the OSD's container is stopped while it formats.
+    CutMkfs,
+    /// cephdock is killed when the step is done and before anything else is.
+    CutAfter,
+    /// The step fails and does nothing.
+    Fail(&'static str),
+    /// The step says that all went well and does nothing.
+    Ignore,
+    /// A node loses its power; the step goes on where it can.
+    PowerOff(&'static str),
+    /// The user asks to stop while the step runs.
+    Stop,
+}
+
+/// Asked before every step: its number in the run, its node, what it is.
+type Hook = Box<dyn FnMut(usize, &NodeName, &Action) -> Fault + Send>;
+
+/// All nodes and what runs on them.
+pub(crate) struct World {
+    pub(crate) nodes: BTreeMap<NodeName, NodeState>,
+    pub(crate) ceph: ceph::Clusters,
+    /// What was done, `B1: start mon.B1`.
+    pub(crate) done: Vec<String>,
+    /// What must never happen.
+    pub(crate) crimes: Vec<String>,
+    hook: Hook,
+    steps: usize,
+}
+
+/// A world, an inventory for it, and the process that is run on them.
+pub(crate) struct Sim {
+    pub(crate) want: Inventory,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    cut: Notify,
+    stop: watch::Sender<bool>,
+}
+
+/// Reads an inventory.
+pub(crate) fn inventory(text: &str) -> Inventory {
+    match parse(text, Path::new("inventory.yaml"), Some(Path::new("/root"))) {
+        Ok(loaded) => loaded.inventory,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// A node's name.
+pub(crate) fn name(text: &str) -> NodeName {
+    NodeName::new(text).expect("tests use valid names")
+}
+
+/// The identity that a run with this seed would mint.
+pub(crate) fn identity(want: &Inventory, seed: u8) -> Identity {
+    Identity::mint(want, [seed; 48], 1_700_000_000)
+}
+
+/// The planner, and the linter on every plan it makes.
+pub(crate) fn linted(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
+    let plan = plan::up(want, seen, id);
+    assert_eq!(plan, plan::up(want, seen, id), "planning twice gives two plans");
+    if let Ok(plan) = &plan {
+        let problems = lint::problems(want, seen, id, plan);
+        assert!(problems.is_empty(), "the plan is unsound: {problems:#?}\n{plan:#?}");
+    }
+    plan
+}
+
+impl Sim {
+    /// Nodes with power and Docker, and blank disks wherever the inventory names one.
+    pub(crate) fn new(yaml: &str) -> Self {
+        let world = World {
+            nodes: BTreeMap::new(),
+            ceph: ceph::Clusters::default(),
+            done: Vec::new(),
+            crimes: Vec::new(),
+            hook: Box::new(|_, _, _| Fault::None),
+            steps: 0,
+        };
+        let shared = Shared {
+            world: Mutex::new(world),
+            cut: Notify::new(),
+            stop: watch::Sender::new(false),
+        };
+        let mut sim = Self { want: inventory(yaml), shared: Arc::new(shared) };
+        sim.wants(yaml);
+        sim
+    }
+
+    /// Another inventory; nodes and disks that are new to the world are added to it.
+    pub(crate) fn wants(&mut self, yaml: &str) {
+        self.want = inventory(yaml);
+        let mut world = self.world();
+        for node in &self.want.nodes {
+            let state = world.nodes.entry(node.name.clone()).or_default();
+            state.equip(node);
+            state.looks_for(&self.want.cluster.image);
+        }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().expect("no test goes on after a panic")
+    }
+
+    /// Changes a node.
+    pub(crate) fn node(&self, at: &str, change: impl FnOnce(&mut NodeState)) {
+        let mut world = self.world();
+        change(world.nodes.get_mut(&name(at)).expect("the node is in the world"));
+        world.live();
+    }
+
+    /// What goes wrong from now on.
+    pub(crate) fn on_step(
+        &self,
+        hook: impl FnMut(usize, &NodeName, &Action) -> Fault + Send + 'static,
+    ) {
+        self.world().hook = Box::new(hook);
+    }
+
+    pub(crate) fn fleet(&self) -> Fleet<SimHost> {
+        let host = |node: &cephdock::inventory::Node| {
+            let host = SimHost { name: node.name.clone(), shared: Arc::clone(&self.shared) };
+            (node.name.clone(), Ok(Arc::new(host)))
+        };
+        Fleet { hosts: self.want.nodes.iter().map(host).collect() }
+    }
+
+    /// One process of cephdock that would mint the identity of `seed`. `None`: it was killed.
+    pub(crate) async fn up(&self, seed: u8) -> Option<Run> {
+        {
+            let mut world = self.world();
+            world.steps = 0;
+            world.done.clear();
+        }
+        let fleet = self.fleet();
+        self.shared.stop.send_replace(false);
+        let stop = self.shared.stop.subscribe();
+        let mint = || identity(&self.want, seed);
+        let events = Events::nowhere();
+        let run = tokio::select! {
+            run = converge(&fleet, &self.want, linted, mint, &events, &stop) => Some(run),
+            () = self.shared.cut.notified() => None,
+        };
+        let mut world = self.world();
+        world.hook = Box::new(|_, _, _| Fault::None);
+        assert!(world.crimes.is_empty(), "{:#?}", world.crimes);
+        run
+    }
+}
+
+impl World {
+    pub(crate) fn at(&self, node: &str) -> &NodeState {
+        &self.nodes[&name(node)]
+    }
+
+    /// Numbers a step and says what is to go wrong with it.
+    fn begin(&mut self, node: &NodeName, action: &Action) -> Fault {
+        let number = self.steps;
+        self.steps += 1;
+        assert!(self.steps < 1000, "the run does not end: {node}: {action}");
+        let fault = (self.hook)(number, node, action);
+        if let Fault::PowerOff(off) = fault {
+            self.nodes.get_mut(&name(off)).expect("the node is in the world").power = false;
+        }
+        self.live();
+        fault
+    }
+}
+
+/// One node of the world.
+pub(crate) struct SimHost {
+    name: NodeName,
+    shared: Arc<Shared>,
+}
+
+impl SimHost {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().expect("no test goes on after a panic")
+    }
+
+    fn reached(&self) -> Result<(), HostError> {
+        if self.world().nodes[&self.name].power {
+            return Ok(());
+        }
+        Err(HostError { lost: true, ..HostError::new("no route to host") })
+    }
+
+    /// The process is killed: this step never comes back.
+    async fn die(&self) -> ! {
+        self.shared.cut.notify_one();
+        std::future::pending().await
+    }
+
+    async fn wait(&self, condition: &Condition, step: &StepReport) -> Result<(), HostError> {
+        let begun = Instant::now();
+        loop {
+            self.reached()?;
+            let seen = self.ask().await.ok();
+            let progress = condition.progress(seen.as_ref());
+            if progress.met() {
+                return Ok(());
+            }
+            if let Some(why) = step.hopeless.borrow().clone() {
+                return Err(HostError::new(why));
+            }
+            if begun.elapsed() > condition.deadline() {
+                return Err(HostError::new(format!(
+                    "waited for {condition}: {}",
+                    progress.message
+                )));
+            }
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    }
+}
+
+impl Host for SimHost {
+    async fn observe(&self) -> Result<NodeFacts, HostError> {
+        self.reached()?;
+        let mut world = self.world();
+        world.live();
+        Ok(world.nodes[&self.name].facts())
+    }
+
+    async fn ask(&self) -> Result<ClusterFacts, HostError> {
+        self.reached()?;
+        let mut world = self.world();
+        world.live();
+        world.ask(&self.name).map_err(HostError::new)
+    }
+
+    async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
+        let fault = self.world().begin(&self.name, action);
+        self.reached()?;
+        match fault {
+            Fault::CutBefore => self.die().await,
+            Fault::Fail(why) => return Err(HostError::new(why)),
+            Fault::Ignore => return Ok(()),
+            Fault::Stop => drop(self.shared.stop.send_replace(true)),
+            _ => {}
+        }
+        if let Action::WaitUntil(condition) = action {
+            self.wait(condition, step).await?;
+        } else {
+            let mut world = self.world();
+            let result = world.act(&self.name, action, &fault);
+            world.live();
+            drop(world);
+            result.map_err(HostError::new)?;
+        }
+        if matches!(fault, Fault::CutMiddle | Fault::CutMkfs | Fault::CutAfter) {
+            self.die().await;
+        }
+        self.world().done.push(format!("{}: {action}", self.name));
+        Ok(())
+    }
+
+    async fn logs(&self, daemon: &DaemonId, _lines: usize) -> Result<Vec<String>, HostError> {
+        let world = self.world();
+        let container = world.nodes[&self.name].containers.get(&daemon.container());
+        let container = container.ok_or_else(|| HostError::new("no such container"))?;
+        Ok(vec![container.said.clone()])
+    }
+}
