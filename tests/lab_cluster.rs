@@ -46,6 +46,7 @@ fn plan_writes_nothing_and_up_makes_a_healthy_cluster() {
     lab.cephdock(&inventory, &["status", "-vv"]).exits(0);
     lab.cephdock(&inventory, &["up", "--json", "-vv"]).exits(0);
     nothing_secret_is_shown(&lab);
+    lab.settled();
 }
 
 fn the_mons_see_a_whole_cluster(lab: &Lab) {

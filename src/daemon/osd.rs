@@ -68,13 +68,14 @@ pub fn container(
 /// The planner has seen that the disk is blank or this OSD's own. The script looks once more, because time has passed:
 /// it goes on only if the disk begins with this very OSD's label, or if blkid finds nothing on it and its first MiB is
 /// all zeros. `ceph-osd --mkfs` itself refuses a store of another uuid, and takes up one of the same that was cut off.
+/// One that is complete it refuses too: then only the directory is missing, and is made from what the disk's label says.
 ///
 /// `bluestore_fsck_on_mkfs` reads back a store that holds nothing yet and takes longer than making it; the OSD's own
 /// mount finds what it would.
 const SCRIPT: &str = r#"id=$1 uuid=$2 crush=$3 device=$4 bytes=$5
 data=/var/lib/ceph/osd/ceph-$id new=$data.prepare
+ours() { [ "$(head -c 60 "$1" | tail -c +24 | head -c 36 | tr -d '\0')" = "$uuid" ]; }
 blank() {
-  [ "$(head -c 60 "$1" | tail -c +24 | head -c 36 | tr -d '\0')" = "$uuid" ] && return 0
   status=0; found=$(blkid -p "$1") || status=$?
   [ $status = 2 ] && head -c 1048576 "$1" | cmp -s -n 1048576 - /dev/zero && return 0
   echo "refused: $1 is not blank any more: ${found:-it holds data}" >&2
@@ -82,17 +83,24 @@ blank() {
 }
 if [ ! -d "$data" ]; then
   find "$new" -mindepth 1 ! -name keyring -delete
-  set -- --bluestore-fsck-on-mkfs=false
   if [ -n "$device" ]; then
-    blank "$device"
+    ours "$device" || blank "$device"
     ln -s "$device" "$new/block"
     chown ceph:ceph "$device"
+    set --
   else
-    set -- "$@" --bluestore-block-create=true "--bluestore-block-size=$bytes"
+    set -- --bluestore-block-create=true "--bluestore-block-size=$bytes"
   fi
   chown -hR ceph:ceph "$new"
-  ceph-osd --mkfs -i "$id" --osd-uuid "$uuid" --osd-data "$new" --keyring "$new/keyring" \
-    --no-mon-config --osd-objectstore bluestore OPTIONS "$@"
+  if [ -n "$device" ] && ceph-bluestore-tool show-label --dev "$device" 2>/dev/null | grep -q '"mkfs_done": "yes"'; then
+    cp -p "$new/keyring" "$new/key"
+    ceph-bluestore-tool prime-osd-dir --no-mon-config --dev "$device" --path "$new"
+    mv "$new/key" "$new/keyring"
+    chown -hR ceph:ceph "$new"
+  else
+    ceph-osd --mkfs -i "$id" --osd-uuid "$uuid" --osd-data "$new" --keyring "$new/keyring" \
+      --no-mon-config --osd-objectstore bluestore --bluestore-fsck-on-mkfs=false OPTIONS "$@"
+  fi
   sync "$new/whoami"
   mv -T "$new" "$data"
 fi

@@ -105,7 +105,7 @@ fn content(raw: &Raw, kind: Option<&str>) -> DiskContent {
     }
     let in_use = in_use(raw);
     if let Some(label) = super::bluestore::parse(&raw.head) {
-        // mounts and partitions cannot be: BlueStore takes the whole disk. An OSD that runs holds it open.
+        // mounts and real partitions cannot be: BlueStore takes the whole disk. An OSD that runs holds it open.
         return if in_use.is_empty() {
             DiskContent::BlueStore(label)
         } else {
@@ -133,14 +133,25 @@ fn content(raw: &Raw, kind: Option<&str>) -> DiskContent {
     }
 }
 
+/// Whether partitions that the kernel shows are phantoms. A kernel that knows Atari's partition table, which has no
+/// signature, sees one in many a BlueStore label. Any table that somebody makes today says so in the first two sectors.
+fn are_phantoms(raw: &Raw) -> bool {
+    let table = raw.blkid.iter().find(|(k, _)| k == "PTTYPE").map(|(_, v)| v.as_str());
+    super::bluestore::parse(&raw.head).is_some()
+        && table.is_none_or(|t| t == "atari")
+        && raw.head.get(510..512) != Some(&[0x55, 0xaa])
+        && raw.head.get(512..520) != Some(b"EFI PART")
+}
+
 fn in_use(raw: &Raw) -> Vec<String> {
     let mut found = Vec::new();
+    let phantoms = are_phantoms(raw);
     for (index, row) in raw.rows.iter().enumerate() {
         let get = |key: &str| {
             row.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
         };
         let name = get("KNAME").unwrap_or("?");
-        if index > 0 {
+        if index > 0 && !(phantoms && get("TYPE") == Some("part")) {
             let fs = get("FSTYPE").map(|f| format!(" ({f})")).unwrap_or_default();
             found.push(match get("TYPE") {
                 Some("part") => format!("a partition, {name}{fs}"),
@@ -242,6 +253,32 @@ mod tests {
                 "a volume manager's or RAID signature (LVM2_member)".into()
             ])
         );
+    }
+
+    #[test]
+    fn phantom_partitions_in_a_bluestore_label_are_none() {
+        let row = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
+        };
+        let mut osd = blank();
+        let label = format!("bluestore block device\n{}\n", uuid::Uuid::from_u128(1));
+        osd.head[..label.len()].copy_from_slice(label.as_bytes());
+        osd.blkid = vec![("TYPE".into(), "ceph_bluestore".into())];
+        osd.blkid_status = Some(0);
+        osd.rows.push(row(&[("KNAME", "sdb11"), ("TYPE", "part")]));
+        assert!(matches!(weigh(&osd).content, DiskContent::BlueStore(_)));
+
+        // a partition table that was written over a label leaves its beginning as it was
+        let mut parted = Raw { rows: osd.rows.clone(), blkid: osd.blkid.clone(), ..blank() };
+        parted.head = osd.head.clone();
+        parted.head[510..512].copy_from_slice(&[0x55, 0xaa]);
+        assert!(matches!(weigh(&parted).content, DiskContent::Occupied(_)));
+        let mut mounted = Raw { rows: osd.rows.clone(), head: osd.head.clone(), ..blank() };
+        mounted.rows[1].push(("MOUNTPOINT".into(), "/srv".into()));
+        assert!(matches!(weigh(&mounted).content, DiskContent::Occupied(_)));
+        let mut held = Raw { rows: osd.rows, head: osd.head, ..blank() };
+        held.rows.push(row(&[("KNAME", "dm-0"), ("TYPE", "lvm")]));
+        assert!(matches!(weigh(&held).content, DiskContent::Occupied(_)));
     }
 
     #[test]

@@ -218,19 +218,25 @@ impl Lab {
         inventory
     }
 
+    /// The nodes hold the healthy cluster of the standard inventory, whoever made it.
+    pub(crate) fn settled(&self) {
+        *unsure() = false;
+    }
+
     /// The nodes are in a state that no other test can start from.
     pub(crate) fn spoiled(&self) {
         *unsure() = true;
     }
 
-    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk that no
-    /// OSD is writing to.
+    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk. What
+    /// daemons that run write themselves is left out.
     pub(crate) fn snapshot(&self, nodes: &[&str]) -> Vec<String> {
-        let command = "find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' ! -name block -printf '%p %y %m %U %G %T@ %l\\n' 2>/dev/null | sort; \
-             find /etc/ceph /var/lib/ceph -type f -size -2048 ! -path '*/store.db/*' -exec sha256sum {} + 2>/dev/null | sort -k2; \
-             docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Labels}}'; docker images --no-trunc -q; \
-             docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'; \
-             [ -n \"$(docker ps -q -f name=osd)\" ] || head -c 1M /dev/ubdb | sha256sum";
+        let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
+            find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -path '/var/lib/ceph/osd/*/*' -prune -o -type f -printf '%p %T@\n' 2>/dev/null | sort
+            find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -name block -prune -o -type f -exec sha256sum {} + 2>/dev/null | sort -k2
+            docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Labels}}'; docker images --no-trunc -q
+            docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'
+            [ -n "$(docker ps -q -f name=osd)" ] || head -c 1M /dev/ubdb | sha256sum"#;
         nodes.iter().map(|node| self.sh(node, command)).collect()
     }
 }
