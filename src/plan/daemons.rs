@@ -150,7 +150,8 @@ pub(super) fn replace(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         return Vec::new();
     }
     let lane = |u| {
-        let steps = drifted(fleet, id, osds, u).map(|spec| Step::new(Action::Replace(spec), Why::Differs));
+        let steps =
+            drifted(fleet, id, osds, u).map(|spec| Step::new(Action::Replace(spec), Why::Differs));
         Lane::new(&u.node.name, steps.collect())
     };
     fleet.usable.iter().map(lane).find(|l| !l.steps.is_empty()).into_iter().collect()
@@ -162,7 +163,12 @@ fn may_interrupt(fleet: &Fleet) -> bool {
 }
 
 /// Containers of `u` that run and are not as they should be.
-fn drifted<'a>(fleet: &Fleet, id: &Identity, osds: &Osds, u: &'a Usable) -> impl Iterator<Item = ContainerSpec> + use<'a> {
+fn drifted<'a>(
+    fleet: &Fleet,
+    id: &Identity,
+    osds: &Osds,
+    u: &'a Usable,
+) -> impl Iterator<Item = ContainerSpec> + use<'a> {
     let specs = wanted(fleet, id, osds, u).into_iter().map(|d| d.spec);
     specs.filter(|spec| need(u.facts.container(&spec.daemon.container()), spec) == Need::Anew(true))
 }

@@ -15,7 +15,7 @@ use super::{Finding, Refusal, Waiting, answers};
 use crate::daemon::DaemonId;
 use crate::daemon::osd::Store;
 use crate::facts::bluestore::Label;
-use crate::facts::{ClusterFacts, DiskContent, DiskFact};
+use crate::facts::{DiskContent, DiskFact};
 use crate::identity::Identity;
 use crate::inventory::{NodeName, OsdSpec};
 use crate::secret::sha256;
@@ -97,7 +97,13 @@ impl Osds {
     }
 
     /// New numbers for those that nobody knows.
-    fn number(&mut self, fleet: &Fleet, id: &Identity, candidates: Vec<Candidate>, known: &[Option<u32>]) {
+    fn number(
+        &mut self,
+        fleet: &Fleet,
+        id: &Identity,
+        candidates: Vec<Candidate>,
+        known: &[Option<u32>],
+    ) {
         let mut taken: BTreeSet<u32> = known.iter().flatten().copied().collect();
         taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
         if let Some(cluster) = fleet.cluster() {
@@ -275,9 +281,11 @@ fn known_numbers(
         entity.strip_prefix("osd.")?.parse::<u32>().ok()
     };
     let mut known: Vec<Option<u32>> = candidates.iter().map(in_map).collect();
-    let mut taken: BTreeSet<u32> = fleet.cluster().into_iter().flat_map(|c| c.osds.keys()).copied().collect();
+    let mut taken: BTreeSet<u32> =
+        fleet.cluster().into_iter().flat_map(|c| c.osds.keys()).copied().collect();
     let mut findings = Vec::new();
-    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none())
+    {
         let Some(number) = in_place(candidate) else { continue };
         if taken.insert(number) {
             *known = Some(number);
@@ -287,7 +295,8 @@ fn known_numbers(
     }
     // a key says least: it may have been registered for an OSD that was never made
     taken.extend(fleet.usable.iter().flat_map(|u| u.facts.osd_dirs.keys()));
-    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+    for (candidate, known) in candidates.iter().zip(&mut known).filter(|(_, known)| known.is_none())
+    {
         *known = in_auth(candidate).filter(|number| taken.insert(*number));
     }
     if findings.is_empty() { Ok(known) } else { Err(findings) }
@@ -301,7 +310,9 @@ fn replaced(candidate: &Candidate, number: u32) -> Finding {
     let dir = DaemonId::osd(number).data_dir();
     Finding {
         node: candidate.node.node.name.clone(),
-        what: format!("{store} carries an OSD that was osd.{number}; another OSD has this number now"),
+        what: format!(
+            "{store} carries an OSD that was osd.{number}; another OSD has this number now"
+        ),
         hint: format!(
             "if nothing on it is needed any more, remove its container and {dir} by hand, and wipe the disk if it is one"
         ),
