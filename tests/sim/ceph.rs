@@ -68,7 +68,9 @@ impl Cluster {
         check(self.osds.values().any(|o| !o.up), "OSD_DOWN");
         check(clean < pgs, "PG_DEGRADED");
         check(self.pools.values().any(|p| p.applications.is_empty()), "POOL_APP_NOT_ENABLED");
-        let osd = |(n, o): (&u32, &MapOsd)| (*n, OsdFact { uuid: o.uuid, up: o.up, inside: true });
+        let osd = |(n, o): (&u32, &MapOsd)| {
+            (*n, OsdFact { uuid: o.uuid, up: o.up, inside: true, booted: !o.host.is_empty() })
+        };
         ClusterFacts {
             fsid,
             health: if checks.is_empty() { "HEALTH_OK" } else { "HEALTH_WARN" }.into(),
