@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cephdock::converge;
-use cephdock::facts::cluster::digest;
 use cephdock::facts::{ClusterFacts, Facts, IdentityFile, NodeFacts, Seen};
 use cephdock::identity::Identity;
 use cephdock::inventory::{Inventory, OsdSpec};
 use cephdock::plan::{Action, Plan, Refusal};
+use cephdock::secret::sha256;
 use serde::Deserialize;
 use serde_json::Value;
 use sim::{Sim, identity, inventory, linted, name};
@@ -146,7 +146,7 @@ fn filled(text: &str, id: &Identity) -> String {
         let value = match words.split(' ').collect::<Vec<_>>()[..] {
             ["fsid"] => id.fsid.to_string(),
             ["osd", node, disk] => id.osd_uuid(&name(node), disk).to_string(),
-            ["key", node, disk] => digest(id.osd_key(id.osd_uuid(&name(node), disk)).expose()),
+            ["key", node, disk] => sha256(id.osd_key(id.osd_uuid(&name(node), disk)).expose()),
             _ => {
                 out.push('{');
                 out.push_str(part);

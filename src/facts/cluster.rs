@@ -63,6 +63,9 @@ pub struct OsdFact {
     /// Data is placed on it.
     #[serde(rename = "in")]
     pub inside: bool,
+    /// It has been up at least once: there may be data on it that is nowhere else.
+    #[serde(default)]
+    pub booted: bool,
 }
 
 /// A pool.
@@ -164,7 +167,16 @@ fn osds(dump: &Value) -> Result<BTreeMap<u32, OsdFact>, String> {
     let osd = |o: &Value| {
         let id = u32::try_from(o["osd"].as_u64()?).ok()?;
         let uuid = o["uuid"].as_str()?.parse().ok()?;
-        Some((id, OsdFact { uuid, up: o["up"] == 1, inside: o["in"] == 1 }))
+        Some((
+            id,
+            OsdFact {
+                uuid,
+                up: o["up"] == 1,
+                inside: o["in"] == 1,
+                // the epoch in which it came up last
+                booted: o["up_from"].as_u64().is_some_and(|epoch| epoch > 0),
+            },
+        ))
     };
     list.iter()
         .map(|o| osd(o).ok_or_else(|| "ceph osd dump holds an OSD without id or uuid".to_owned()))

@@ -78,7 +78,7 @@ fn wanted(fleet: &Fleet, id: &Identity, node: &Usable, osds: &Osds) -> Vec<FileS
         files.push(FileSpec { path, mode, folder_mode, content });
     };
     file(CONF.into(), 0o644, 0o755, Secret::new(conf::text(fleet.want, id.fsid)));
-    if roles.mon || fleet.want.client.admin_key == AdminKey::All {
+    if wants_admin_key(fleet, node) {
         file(ADMIN_KEYRING.into(), 0o600, 0o755, mon::admin_entity(id).keyring(true));
     }
     if roles.osd {
@@ -140,8 +140,26 @@ fn first_keyring(fleet: &Fleet, id: &Identity, osds: &Osds) -> Secret {
     Secret::new(text)
 }
 
-/// Mons that have lost their store while no other mon answers.
+/// Mons that have lost their store while no other mon answers, and keys that are not asked for any more.
 pub(super) fn waiting(fleet: &Fleet, id: &Identity) -> Vec<Waiting> {
+    let mut waiting = lost_stores(fleet, id);
+    let holds = fleet
+        .usable
+        .iter()
+        .filter(|u| !wants_admin_key(fleet, u) && u.facts.files.contains_key(ADMIN_KEYRING));
+    waiting.extend(holds.map(|node| Waiting {
+        node: Some(node.node.name.clone()),
+        what: format!("{ADMIN_KEYRING} is there and not asked for (`admin_key: mons`); remove it if nobody needs it"),
+        holds_up: false,
+    }));
+    waiting
+}
+
+fn wants_admin_key(fleet: &Fleet, node: &Usable) -> bool {
+    node.node.roles.mon || fleet.want.client.admin_key == AdminKey::All
+}
+
+fn lost_stores(fleet: &Fleet, id: &Identity) -> Vec<Waiting> {
     let lost = fleet.usable.iter().filter(|u| u.node.roles.mon && !has_store(u));
     let wait = |node: &Usable| Waiting {
         node: Some(node.node.name.clone()),

@@ -15,7 +15,7 @@ use super::{Finding, Refusal, Waiting, answers};
 use crate::daemon::DaemonId;
 use crate::daemon::osd::Store;
 use crate::facts::bluestore::Label;
-use crate::facts::{ClusterFacts, DiskContent, DiskFact};
+use crate::facts::{DiskContent, DiskFact};
 use crate::identity::Identity;
 use crate::inventory::{NodeName, OsdSpec};
 use crate::secret::sha256;
@@ -138,11 +138,19 @@ impl Osds {
                     continue;
                 }
             };
+            let made = candidate.node.facts.osd_dirs.contains_key(&number);
+            let booted =
+                fleet.cluster().and_then(|c| c.osds.get(&number)).is_some_and(|o| o.booted);
+            if let Some(what) = lost(&candidate, number, made, booted) {
+                let node = Some(candidate.node.node.name.clone());
+                self.waiting.push(Waiting { node, what, holds_up: true });
+                continue;
+            }
             self.all.push(Osd {
                 node: candidate.node.node.name.clone(),
                 number,
                 uuid: candidate.uuid,
-                made: candidate.node.facts.osd_dirs.contains_key(&number),
+                made,
                 on_disk: candidate.label.is_some(),
                 store: candidate.store,
             });
@@ -300,6 +308,25 @@ fn known_numbers(
         *known = in_auth(candidate).filter(|number| taken.insert(*number));
     }
     if findings.is_empty() { Ok(known) } else { Err(findings) }
+}
+
+/// An OSD that was there and whose data is gone: a new disk in the old one's place, perhaps, or one that was wiped. It is
+/// not made anew under its old number and uuid, for the others would take it for the one that has the data.
+fn lost(candidate: &Candidate, number: u32, made: bool, booted: bool) -> Option<String> {
+    let where_it_was = match &candidate.store {
+        Store::Device(path) if candidate.label.is_none() && (made || booted) => {
+            format!("{path}, which is blank now; was the disk replaced?")
+        }
+        Store::File(_) if !made && booted => "a file that is gone.".into(),
+        Store::Device(_) | Store::File(_) => return None,
+    };
+    let daemon = DaemonId::osd(number);
+    Some(format!(
+        "osd.{number} was on {where_it_was} If its data is lost, take it out of the cluster (`docker exec mon ceph osd \
+         purge {number} --yes-i-really-mean-it`), remove its container {} and {} on this node, and run `up` again",
+        daemon.container(),
+        daemon.data_dir(),
+    ))
 }
 
 fn replaced(candidate: &Candidate, number: u32) -> Finding {

@@ -26,7 +26,7 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     }
     let mute = mute_client_keys(id, cluster);
     let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
-    lanes.extend(note_quorum(fleet, id, cluster));
+    lanes.extend(note_quorum(fleet, id));
     lanes
 }
 
@@ -85,11 +85,10 @@ fn meet_again(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     if run { daemons::meet(fleet, id).into_iter().collect() } else { Vec::new() }
 }
 
-/// Once all mons of the first monmap have met, that is noted beside the identity: from then on no store is ever made
-/// from nothing again.
-fn note_quorum(fleet: &Fleet, id: &Identity, cluster: &ClusterFacts) -> Vec<Lane> {
-    let met = id.initial_mons.iter().all(|m| cluster.mons.get(&m.name) == Some(&true));
-    if id.established || !met {
+/// Once the mons have met, that is noted beside the identity: from then on no store is ever made from nothing again. A
+/// mon that was not among them gets its store from the others.
+fn note_quorum(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
+    if id.established {
         return Vec::new();
     }
     let mut established = id.clone();

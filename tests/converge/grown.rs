@@ -39,3 +39,22 @@ async fn by_a_mon() {
     assert_eq!(sim.world().ceph.all.values().next().expect("one").monmap, ["B1", "B2", "B3", "B4"]);
     assert_whole(&sim, "with mon.B4").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_an_image_that_reads_newer_keys_daemons_get_them_and_clients_do_not() {
+    let sim = Sim::new(THREE);
+    for node in ["B1", "B2", "B3"] {
+        sim.node(node, |n| n.reads = cephdock::identity::KeyType::Aes256k);
+    }
+    done(sim.up(1).await);
+    // base64 of the key's type, 2 or 1, little endian
+    let begins = |path: &str, with: &str| {
+        let world = sim.world();
+        let content = &world.at("B1").files[path].content;
+        assert!(content.contains(&format!("key = {with}")), "{path}: {content}");
+    };
+    begins("/var/lib/ceph/mgr/ceph-B1/keyring", "AgA");
+    begins("/etc/ceph/ceph.client.admin.keyring", "AQA");
+    // the next process reads it from the nodes
+    assert_eq!(done(sim.up(2).await), 0);
+}

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cephdock::daemon::{ContainerSpec, DaemonId, Kind, mon, osd};
 use cephdock::facts::bluestore::Label;
-use cephdock::facts::cluster::{Check, ClusterFacts, OsdFact, PoolFact, digest};
+use cephdock::facts::cluster::{Check, ClusterFacts, OsdFact, PoolFact};
 use cephdock::facts::{ContainerState, DiskContent};
 use cephdock::inventory::NodeName;
 use cephdock::plan::MonCommand;
+use cephdock::secret::sha256;
 use uuid::Uuid;
 
 use super::World;
@@ -67,7 +68,9 @@ impl Cluster {
         check(self.osds.values().any(|o| !o.up), "OSD_DOWN");
         check(clean < pgs, "PG_DEGRADED");
         check(self.pools.values().any(|p| p.applications.is_empty()), "POOL_APP_NOT_ENABLED");
-        let osd = |(n, o): (&u32, &MapOsd)| (*n, OsdFact { uuid: o.uuid, up: o.up, inside: true });
+        let osd = |(n, o): (&u32, &MapOsd)| {
+            (*n, OsdFact { uuid: o.uuid, up: o.up, inside: true, booted: !o.host.is_empty() })
+        };
         ClusterFacts {
             fsid,
             health: if checks.is_empty() { "HEALTH_OK" } else { "HEALTH_WARN" }.into(),
@@ -80,7 +83,7 @@ impl Cluster {
             pgs,
             pgs_clean: clean,
             pgs_active: clean,
-            auth: self.auth.iter().map(|(e, k)| (e.clone(), digest(k))).collect(),
+            auth: self.auth.iter().map(|(e, k)| (e.clone(), sha256(k))).collect(),
             ..ClusterFacts::default()
         }
     }
@@ -365,6 +368,7 @@ impl World {
                 let size = word("val").parse().map_err(|_| "no number")?;
                 cluster.pools.get_mut(&word("pool")).ok_or("ENOENT")?.size = size;
             }
+            "health mute" => {}
             other => return Err(format!("the simulation knows no `{other}`")),
         }
         Ok(())

@@ -173,11 +173,13 @@ impl Sim {
             let mut world = self.world();
             world.steps = 0;
             world.done.clear();
+            // what a process has found out dies with it
+            world.nodes.values_mut().for_each(|node| node.looked = false);
         }
         let fleet = self.fleet();
         self.shared.stop.send_replace(false);
         let stop = self.shared.stop.subscribe();
-        let mint = || identity(&self.want, seed);
+        let mint = || identity(&self.want, seed).undecided();
         let events = Events::nowhere();
         let run = tokio::select! {
             run = converge(&fleet, &self.want, linted, mint, &events, &stop) => Some(run),

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
-use cephdock::facts::cluster::digest;
 use cephdock::facts::{
     ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker, DockerFacts, FileFact,
     IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
 };
-use cephdock::identity::{self, Identity};
+use cephdock::identity::{self, Identity, KeyType};
 use cephdock::inventory::{Node, NodeName, OsdSpec};
 use cephdock::plan::{Action, FileSpec};
+use cephdock::secret::sha256;
 use uuid::Uuid;
 
 use super::{Fault, World};
@@ -37,6 +37,9 @@ pub(crate) struct NodeState {
     /// By name.
     pub(crate) containers: BTreeMap<String, Container>,
     image: String,
+    /// The newest type of key that the image reads, and whether this process has found it out.
+    pub(crate) reads: KeyType,
+    pub(crate) looked: bool,
 }
 
 impl Default for NodeState {
@@ -52,6 +55,8 @@ impl Default for NodeState {
             disks: BTreeMap::new(),
             containers: BTreeMap::new(),
             image: String::new(),
+            reads: KeyType::Aes,
+            looked: false,
         }
     }
 }
@@ -171,7 +176,7 @@ impl NodeState {
 
     pub(super) fn facts(&self) -> NodeFacts {
         let fact = |(path, file): (&String, &File)| {
-            let fact = FileFact { sha256: digest(&file.content), mode: file.mode };
+            let fact = FileFact { sha256: sha256(&file.content), mode: file.mode };
             (path.clone(), fact)
         };
         let read = |path: &str| self.files.get(path).map(|f| f.content.as_str());
@@ -197,6 +202,7 @@ impl NodeState {
                 .iter()
                 .map(|(n, o)| (*n, OsdDir { uuid: Some(o.uuid), ceph_fsid: Some(o.fsid) }))
                 .collect(),
+            image_keys: self.looked.then_some(self.reads),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
             docker: match &self.docker_down {
                 Some(why) => Docker::Down(why.clone()),
@@ -272,7 +278,11 @@ impl World {
             }
             Action::Exec(daemon, argv) if !half => return self.exec(at, daemon, argv),
             Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
-            Action::PullImage(_) | Action::Run(_) | Action::Start(_) | Action::Replace(_) => {}
+            Action::PullImage(_)
+            | Action::LookIntoImage(_)
+            | Action::Run(_)
+            | Action::Start(_)
+            | Action::Replace(_) => {}
         }
         let node = self.nodes.get_mut(at).expect("hosts are made from nodes");
         if let Some(why) = &node.docker_down {
@@ -281,6 +291,13 @@ impl World {
         match action {
             Action::PullImage(reference) if !half => {
                 node.images.insert(reference.clone());
+                Ok(())
+            }
+            Action::LookIntoImage(reference) if !half => {
+                if !node.images.contains(reference) {
+                    return Err("no such image".into());
+                }
+                node.looked = true;
                 Ok(())
             }
             Action::Run(spec) => self.run(at, spec, fault),
