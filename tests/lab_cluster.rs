@@ -338,6 +338,18 @@ fn an_osd_without_data_directory_is_recognised_by_its_disk() {
 
 #[test]
 #[ignore = "needs the lab: make lab-test"]
+fn what_a_daemon_that_falls_over_says_is_shown() {
+    let lab = lab();
+    let inventory = lab.cluster();
+    lab.sh("B2", "docker stop osd-2; mv /var/lib/ceph/osd/ceph-2/type /root/");
+    let parts = ["osd.2 on B2", "failed to load os-type", "run the same command again"];
+    lab.cephdock(&inventory, &["up"]).exits(1).says(&parts);
+    lab.sh("B2", "mv /root/type /var/lib/ceph/osd/ceph-2/");
+    lab.cephdock(&inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
+}
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
 fn a_node_without_power() {
     let lab = lab();
     let inventory = lab.cluster();

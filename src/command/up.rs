@@ -35,7 +35,18 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
         End::Done if healthy => Exit::Done,
         End::Done => Exit::NotThere,
         // nodes that are off, and what they hold up
-        End::Partly | End::Failed(_) => Exit::Failed,
+        End::Partly => Exit::Failed,
+        End::Failed(failures) => {
+            // the steps have failed before everybody's eyes; what a daemon's log says was fetched afterwards
+            for failure in failures.into_iter().filter(|f| !f.error.log.is_empty()) {
+                look.print_failure(&Failure {
+                    what: format!("{}: {}", failure.node, failure.error.what),
+                    log: failure.error.log,
+                    ..Failure::default()
+                });
+            }
+            Exit::Failed
+        }
         End::Refused(refusal) => print_refusal(look, &refusal),
         End::Stopped => Exit::Stopped,
         End::NoProgress(stage) => {
