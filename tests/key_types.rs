@@ -11,7 +11,9 @@ use cephdock::plan::{self, Action, Plan, StageName};
 fn inventory() -> Inventory {
     let text = "cluster: {public_network: 10.0.0.0/24, image: ceph}\n\
                 nodes:\n  - {name: a, address: 10.0.0.1, roles: [mon, mgr, osd], osds: [{file: 5GiB}]}\n";
-    cephdock::inventory::file::parse(text, Path::new("inventory.yaml"), None).expect("valid").inventory
+    cephdock::inventory::file::parse(text, Path::new("inventory.yaml"), Some(Path::new("/root")))
+        .expect("valid")
+        .inventory
 }
 
 fn facts(want: &Inventory, image: Option<&str>, keys: Option<KeyType>) -> Facts {
