@@ -195,7 +195,7 @@ impl Lab {
     pub(crate) fn fresh(&self) {
         self.power_on();
         self.everywhere(
-            "set -e; rm -f /fill /etc/ssh/sshd_config.d/test.conf; systemctl reload ssh; \
+            "set -e; rm -f /fill /etc/ssh/sshd_config.d/test.conf; systemctl restart ssh; \
              systemctl start docker; \
              docker ps -aq | xargs -r docker unpause >/dev/null 2>&1 || true; \
              docker ps -aq | xargs -r docker rm -f >/dev/null; \
