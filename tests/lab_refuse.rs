@@ -12,7 +12,7 @@ fn refused(lab: &Lab, inventory: &Path, code: i32, nodes: &[&str], parts: &[&str
     let before = lab.snapshot(nodes);
     let run = lab.cephdock(inventory, &["up"]).exits(code).says(parts);
     lab.cephdock(inventory, &["plan"]).exits(code).says(parts);
-    assert_eq!(lab.snapshot(nodes), before, "something was touched");
+    lab.assert_untouched(nodes, &before);
     run
 }
 

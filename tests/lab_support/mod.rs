@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unused_self, reason = "only who has the lab may use its nodes")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -234,10 +235,20 @@ impl Lab {
         let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -path '/var/lib/ceph/osd/*/*' -prune -o -type f -printf '%p %T@\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -name block -prune -o -type f -exec sha256sum {} + 2>/dev/null | sort -k2
-            docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Labels}}'; docker images --no-trunc -q
+            docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'; docker images --no-trunc -q
             docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'
             [ -n "$(docker ps -q -f name=osd)" ] || head -c 1M /dev/ubdb | sha256sum"#;
         nodes.iter().map(|node| self.sh(node, command)).collect()
+    }
+
+    /// Nothing may have changed on `nodes` since `before`, their [`snapshot`](Self::snapshot).
+    pub(crate) fn assert_untouched(&self, nodes: &[&str], before: &[String]) {
+        for ((node, before), after) in nodes.iter().zip(before).zip(self.snapshot(nodes)) {
+            let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+            let (before, after) = (lines(before), lines(&after));
+            let changed: Vec<_> = before.symmetric_difference(&after).collect();
+            assert!(changed.is_empty(), "changed on {node}: {changed:#?}");
+        }
     }
 }
 
