@@ -229,7 +229,7 @@ impl Lab {
         *unsure() = true;
     }
 
-    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk. What
+    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk that is not mounted. What
     /// daemons that run write themselves is left out.
     pub(crate) fn snapshot(&self, nodes: &[&str]) -> Vec<String> {
         let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
@@ -237,7 +237,7 @@ impl Lab {
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -name block -prune -o -type f -exec sha256sum {} + 2>/dev/null | sort -k2
             docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'; docker images --no-trunc -q
             docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'
-            [ -n "$(docker ps -q -f name=osd)" ] || head -c 1M /dev/ubdb | sha256sum"#;
+            [ -n "$(docker ps -q -f name=osd)" ] || findmnt -S /dev/ubdb >/dev/null || head -c 1M /dev/ubdb | sha256sum"#;
         nodes.iter().map(|node| self.sh(node, command)).collect()
     }
 
