@@ -68,7 +68,9 @@ pub fn container(
 /// The planner has seen that the disk is blank or this OSD's own. The script looks once more, because time has passed:
 /// it goes on only if the disk begins with this very OSD's label, or if blkid finds nothing on it and its first MiB is
 /// all zeros. `ceph-osd --mkfs` itself refuses a store of another uuid, and takes up one of the same that was cut off.
-/// One that is complete it refuses too: then only the directory is missing, and is made from what the disk's label says.
+/// A disk whose label says that it is complete is never given to it: Ceph 16 to 19 would refuse it, and Ceph 20, which
+/// looks for `mkfs_done` in the directory alone, would make it anew. Then only the directory is missing, and is made
+/// from the label; a label that cannot be read ends the script.
 ///
 /// `bluestore_fsck_on_mkfs` reads back a store that holds nothing yet and takes longer than making it; the OSD's own
 /// mount finds what it would.
@@ -92,15 +94,17 @@ if [ ! -d "$data" ]; then
     set -- --bluestore-block-create=true "--bluestore-block-size=$bytes"
   fi
   chown -hR ceph:ceph "$new"
-  if [ -n "$device" ] && ceph-bluestore-tool show-label --dev "$device" 2>/dev/null | grep -q '"mkfs_done": "yes"'; then
+  label=
+  if [ -n "$device" ] && ours "$device"; then label=$(ceph-bluestore-tool show-label --dev "$device"); fi
+  case $label in *'"mkfs_done": "yes"'* | *'"ready": "ready"'*)
     cp -p "$new/keyring" "$new/key"
     ceph-bluestore-tool prime-osd-dir --no-mon-config --dev "$device" --path "$new"
     mv "$new/key" "$new/keyring"
-    chown -hR ceph:ceph "$new"
-  else
+    chown -hR ceph:ceph "$new" ;;
+  *)
     ceph-osd --mkfs -i "$id" --osd-uuid "$uuid" --osd-data "$new" --keyring "$new/keyring" \
-      --no-mon-config --osd-objectstore bluestore --bluestore-fsck-on-mkfs=false OPTIONS "$@"
-  fi
+      --no-mon-config --osd-objectstore bluestore --bluestore-fsck-on-mkfs=false OPTIONS "$@" ;;
+  esac
   sync "$new/whoami"
   mv -T "$new" "$data"
 fi

@@ -41,7 +41,9 @@ pub fn parse(bytes: &[u8]) -> Option<Label> {
             match key {
                 b"ceph_fsid" => label.ceph_fsid = text(value).and_then(|v| v.parse().ok()),
                 b"whoami" => label.whoami = text(value).and_then(|v| v.parse().ok()),
-                b"mkfs_done" => label.complete = value == b"yes",
+                // Ceph 20 writes `mkfs_done` into the data directory alone; `ready` is the last entry of every release
+                b"mkfs_done" => label.complete |= value == b"yes",
+                b"ready" => label.complete |= value == b"ready",
                 _ => {}
             }
         }
@@ -119,6 +121,37 @@ mod tests {
                 complete: true
             })
         );
+    }
+
+    /// The first KiB of OSDs that these releases made, each number 0 and finished. They hold no key: cephdock's never do.
+    #[test]
+    fn labels_of_every_release() {
+        let labels: [(&[u8], &str, &str); 3] = [
+            (
+                include_bytes!("../../tests/fixtures/bluestore-label-v16.bin"),
+                "3ef9d136-3fba-58e8-b616-759e5757be3e",
+                "2fda8ded-b951-45c7-8178-585b99c410f5",
+            ),
+            (
+                include_bytes!("../../tests/fixtures/bluestore-label-v18.bin"),
+                "df12e365-1dea-5ab3-8c45-5abe7aced26b",
+                "afa25bcf-34b3-426e-8cf3-9af0811dbc26",
+            ),
+            (
+                include_bytes!("../../tests/fixtures/bluestore-label-v20.bin"),
+                "9b76b816-acc4-5772-bdb6-58dce01a3f36",
+                "9fe7ab5f-451b-44b2-902b-142deed6bc52",
+            ),
+        ];
+        for (bytes, uuid, fsid) in labels {
+            let label = Label {
+                osd_uuid: uuid.parse().unwrap(),
+                ceph_fsid: Some(fsid.parse().unwrap()),
+                whoami: Some(0),
+                complete: true,
+            };
+            assert_eq!(parse(bytes), Some(label));
+        }
     }
 
     #[test]

@@ -1,0 +1,168 @@
+//! Releases of Ceph other than the lab's own, from images with and without an entrypoint, on real nodes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
+const NS: &str = "labver";
+/// What no step of a test takes, an image that has to be built first among them.
+const SECONDS: &str = "1200";
+
+fn lab(args: &[&str]) -> Output {
+    Command::new("timeout")
+        .args(["-k", "5", SECONDS, LAB])
+        .args(args)
+        .env("LAB_NS", NS)
+        .env("SSH_AUTH_SOCK", "")
+        .env_remove("LAB_NET")
+        .output()
+        .expect("timeout starts")
+}
+
+/// Standard output of a command that has to succeed.
+fn ok(args: &[&str]) -> String {
+    let out = lab(args);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert!(out.status.success(), "{args:?}: {}\n{stdout}{stderr}", out.status);
+    stdout
+}
+
+/// Takes the lab down when the test ends, however it ends.
+struct Down;
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        lab(&["down"]);
+    }
+}
+
+/// A cluster of `nodes`, made by `up` from nothing with the image of this release.
+struct Cluster {
+    inventory: PathBuf,
+    _down: Down,
+}
+
+impl Cluster {
+    fn up(release: &str, kinds: &[(&str, &str)], nodes: &str) -> Self {
+        lab(&["down"]);
+        let down = Down;
+        ok(&["image", release]);
+        let at = |n: usize| format!("10.32.3.{}", 21 + n);
+        let specs: Vec<String> = kinds
+            .iter()
+            .enumerate()
+            .map(|(n, (name, kind))| format!("{name}/{kind}={}", at(n)))
+            .collect();
+        let mut args = vec!["up", "--bare"];
+        args.extend(specs.iter().map(String::as_str));
+        ok(&args);
+        // nspawn nodes have this machine's disk, which may be fuller than a mon likes
+        let text = format!(
+            "cluster:\n  public_network: 10.32.3.0/24\n  image: registry.lab:5000/ceph/ceph:v{release}\n  \
+             config: {{mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{}\nnodes:\n{nodes}",
+            login()
+        );
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(NS);
+        fs::create_dir_all(&folder).expect("a folder");
+        let inventory = folder.join(format!("v{release}.yaml"));
+        fs::write(&inventory, text).expect("an inventory");
+        let cluster = Self { inventory, _down: down };
+        cluster.cephdock(&["up"]);
+        cluster
+    }
+
+    fn cephdock(&self, args: &[&str]) -> String {
+        let path = self.inventory.to_str().expect("text");
+        let mut all = vec!["run", env!("CARGO_BIN_EXE_cephdock"), "-i", path];
+        all.extend(args);
+        ok(&all)
+    }
+
+    /// There is nothing left to do, all is healthy, and every one of the `daemons` runs this release.
+    fn is_whole(&self, release: &str, daemons: usize) {
+        self.cephdock(&["plan", "--check"]);
+        let text = self.cephdock(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(status["health"], "HEALTH_OK", "{text}");
+        let nodes = status["nodes"].as_array().expect("nodes");
+        let versions: Vec<&str> = nodes
+            .iter()
+            .flat_map(|n| n["daemons"].as_array().expect("daemons"))
+            .filter_map(|d| d["version"].as_str())
+            .collect();
+        assert_eq!(versions.len(), daemons, "{text}");
+        let prefix = format!("{release}.");
+        assert!(versions.iter().all(|v| v.starts_with(&prefix)), "{versions:?}");
+    }
+}
+
+/// The `ssh:` section for the lab's nodes.
+fn login() -> String {
+    let inventory = ok(&["inventory"]);
+    let from = inventory.find("ssh:").expect("ssh");
+    let to = inventory.find("nodes:").expect("nodes");
+    inventory[from..to].trim_end().to_owned()
+}
+
+const THREE: &str = "  - {name: V1, address: 10.32.3.21, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
+     - {name: V2, address: 10.32.3.22, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
+     - {name: V3, address: 10.32.3.23, roles: [mon, osd], osds: [{file: 3GiB}]}\n";
+const NSPAWN: [(&str, &str); 3] = [("V1", "nspawn"), ("V2", "nspawn"), ("V3", "nspawn")];
+
+/// The image of this release begins with `/bin/false` as `nobody`.
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn ceph_16_from_an_image_with_an_entrypoint_and_a_user() {
+    let cluster = Cluster::up("16", &NSPAWN, THREE);
+    let image = "docker image inspect -f '{{.Config.Entrypoint}} {{.Config.User}}' registry.lab:5000/ceph/ceph:v16";
+    assert_eq!(ok(&["ssh", "V1", image]).trim(), "[/bin/false] nobody");
+    cluster.is_whole("16", 8);
+    for (node, _) in NSPAWN {
+        ok(&["ssh", node, "docker restart -t 30 $(docker ps -q)"]);
+    }
+    cluster.cephdock(&["up"]);
+    cluster.is_whole("16", 8);
+}
+
+/// This release lets no daemon in that has a key of the old type, and its BlueStore labels lack what older ones have.
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn ceph_20_with_keys_of_the_new_type() {
+    let cluster = Cluster::up("20", &NSPAWN, THREE);
+    cluster.is_whole("20", 8);
+    let auth = ok(&["ssh", "V1", "docker exec mon ceph auth ls -f json"]);
+    let auth: Value = serde_json::from_str(&auth).expect("JSON");
+    for entity in auth["auth_dump"].as_array().expect("entities") {
+        let name = entity["entity"].as_str().expect("a name");
+        let key = entity["key"].as_str().expect("a key");
+        if name.starts_with("osd.") || name.starts_with("mgr.") {
+            assert!(key.starts_with("Ag"), "{name} has a key of an old type");
+        }
+    }
+    let detail = ok(&["ssh", "V1", "docker exec mon ceph health detail"]);
+    assert!(!detail.contains("AUTH_INSECURE_SERVICE"), "{detail}");
+    for (node, _) in NSPAWN {
+        ok(&["ssh", node, "docker restart -t 30 $(docker ps -q)"]);
+    }
+    cluster.cephdock(&["up"]);
+    cluster.is_whole("20", 8);
+}
+
+/// A real disk, with a lone node: one copy of everything. With its container and data directory gone, the OSD is
+/// recognised by its label.
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn ceph_20_on_a_real_disk_of_one_node() {
+    let node = "  - {name: V1, address: 10.32.3.21, roles: [mon, mgr, osd], osds: [{device: /dev/ubdb}]}\n";
+    let cluster = Cluster::up("20", &[("V1", "uml")], node);
+    cluster.is_whole("20", 3);
+    ok(&["ssh", "V1", "docker rm -f osd-0 && rm -rf /var/lib/ceph/osd/ceph-0"]);
+    let plan = cluster.cephdock(&["plan"]);
+    assert!(plan.contains("carries its data"), "{plan}");
+    cluster.cephdock(&["up"]);
+    cluster.is_whole("20", 3);
+}
