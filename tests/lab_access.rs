@@ -32,10 +32,10 @@ fn a_user_with_sudo_and_the_docker_group() {
     lab.cephdock(&inventory, &["status"]).exits(0);
 
     // forwarding is off: the programs on the node have to do
-    lab.sh("B1", "echo 'AllowStreamLocalForwarding no' >/etc/ssh/sshd_config.d/test.conf; systemctl reload ssh");
+    lab.sh("B1", "echo 'AllowStreamLocalForwarding no' >/etc/ssh/sshd_config.d/test.conf; systemctl restart ssh");
     lab.sh(
         "B2",
-        "echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/test.conf; systemctl reload ssh",
+        "echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/test.conf; systemctl restart ssh",
     );
     let expected = ["B1 dial-stdio", "B2 dial-stdio", "B3 forwarded socket"];
     assert_eq!(ways(&lab, &inventory), expected);
@@ -55,7 +55,7 @@ fn a_user_with_sudo_and_the_docker_group() {
 fn a_whole_bring_up_without_forwarding() {
     let lab = lab();
     lab.fresh();
-    lab.everywhere("printf 'AllowStreamLocalForwarding no\\nAllowTcpForwarding no\\n' >/etc/ssh/sshd_config.d/test.conf; systemctl reload ssh");
+    lab.everywhere("printf 'AllowStreamLocalForwarding no\\nAllowTcpForwarding no\\n' >/etc/ssh/sshd_config.d/test.conf; systemctl restart ssh");
     let inventory = lab.inventory(&[]);
     assert_eq!(ways(&lab, &inventory), ["B1 dial-stdio", "B2 dial-stdio", "B3 dial-stdio"]);
 }

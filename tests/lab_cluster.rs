@@ -33,7 +33,7 @@ fn plan_writes_nothing_and_up_makes_a_healthy_cluster() {
     lab.cephdock(&inventory, &["up", "--dry-run"]).exits(0).says(&["/dev/ubdb"]);
     let status = lab.cephdock(&inventory, &["status", "--json"]).exits(4).json();
     assert_eq!(status["health"], Value::Null);
-    assert_eq!(lab.snapshot(&NODES), before, "plan and status wrote something");
+    lab.assert_untouched(&NODES, &before);
 
     let watch = "(while [ ! -e /tmp/enough ]; do ps axwwe -o args; sleep 0.5; done | sort -u >/tmp/seen) >/dev/null 2>&1 &";
     lab.everywhere(&format!("rm -f /tmp/enough; {watch}"));
@@ -211,7 +211,7 @@ fn up_again_does_nothing() {
     assert_eq!(status["osds"]["up"], OSDS);
     assert_eq!(status["mons"]["quorum"].as_array().map(Vec::len), Some(3));
     assert_eq!(status["pgs"]["total"], status["pgs"]["active_clean"]);
-    assert_eq!(lab.snapshot(&NODES), before, "something was changed");
+    lab.assert_untouched(&NODES, &before);
 }
 
 /// What must stay the same about OSDs, whatever happens to their containers.
@@ -423,14 +423,14 @@ fn what_a_former_cluster_left_is_refused() {
         "/etc/ceph/ceph.conf",
         "hint",
     ]);
-    assert_eq!(lab.snapshot(&NODES), before);
+    lab.assert_untouched(&NODES, &before);
 
     // data directories alone
     lab.everywhere("docker ps -aq | xargs docker rm -f; rm -rf /etc/ceph");
     let before = lab.snapshot(&NODES);
     let stores = ["mon store", &fsid, "/var/lib/ceph/osd/ceph-2"];
     lab.cephdock(&inventory, &["up"]).exits(3).says(&stores).says(&NODES);
-    assert_eq!(lab.snapshot(&NODES), before);
+    lab.assert_untouched(&NODES, &before);
 
     // the disks alone
     lab.everywhere("rm -rf /var/lib/ceph");
@@ -438,5 +438,5 @@ fn what_a_former_cluster_left_is_refused() {
     let disks = ["/dev/ubdb", "osd.2", &fsid, "wipefs"];
     lab.cephdock(&inventory, &["up"]).exits(3).says(&disks).says(&NODES);
     lab.cephdock(&inventory, &["plan"]).exits(3).says(&disks);
-    assert_eq!(lab.snapshot(&NODES), before);
+    lab.assert_untouched(&NODES, &before);
 }

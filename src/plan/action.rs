@@ -79,6 +79,7 @@ impl fmt::Display for Action {
 
 impl fmt::Display for MonCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.json["prefix"].as_str().unwrap_or_default(), self.about)
+        f.write_str(self.json["prefix"].as_str().unwrap_or_default())?;
+        if self.about.is_empty() { Ok(()) } else { write!(f, " {}", self.about) }
     }
 }

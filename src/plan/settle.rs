@@ -25,7 +25,9 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mute = mute_client_keys(id, cluster);
-    let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
+    let mgr = begin_anew(cluster);
+    let mut lanes =
+        [mute, mgr, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
     lanes.extend(note_quorum(fleet, id));
     lanes
 }
@@ -77,6 +79,18 @@ fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
         return Vec::new();
     }
     vec![Step::new(Action::Ceph(commands), Why::OldClients)]
+}
+
+/// A mgr module that has failed stays so until a mgr begins anew. Ceph 18's `devicehealth` fails where the mgr's pool is
+/// slow to come up.
+fn begin_anew(cluster: &ClusterFacts) -> Vec<Step> {
+    let failed = cluster.checks.iter().find(|c| c.code == "MGR_MODULE_ERROR");
+    let fail = |check: &crate::facts::cluster::Check| {
+        let json = json!({"prefix": "mgr fail"});
+        let command = MonCommand { json, about: String::new(), input: None };
+        Step::new(Action::Ceph(vec![command]), Why::NotYet(check.summary.clone()))
+    };
+    failed.map(fail).into_iter().collect()
 }
 
 /// The mons are silent though they run: wait for them.

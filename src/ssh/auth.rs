@@ -87,7 +87,7 @@ impl Login<'_> {
         self.session.set_timeout(self.clock.left_ms());
     }
 
-    /// A question found nobody to answer it.
+    /// The question for a passphrase found nobody to answer it.
     fn nobody(&mut self) {
         self.remedy = Some("run it on a terminal, or load the key with ssh-add first".into());
     }
@@ -261,7 +261,7 @@ impl Login<'_> {
         let question = format!("Password for {user}@{}", super::client::address(self.settings));
         for attempt in 1..=QUESTIONS {
             let Some(password) = self.ask(&question, attempt) else {
-                self.nobody();
+                // most servers offer passwords: where a key was meant, the key is what to look at
                 self.tried.push("password: nobody to ask".into());
                 return Ok(No);
             };
@@ -281,7 +281,6 @@ impl Login<'_> {
         self.session.set_timeout(120_000);
         let result = self.session.userauth_keyboard_interactive(&self.settings.user, &mut answers);
         if answers.nobody {
-            self.nobody();
             self.tried.push("keyboard-interactive: nobody to ask".into());
             return Ok(No);
         }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unused_self, reason = "only who has the lab may use its nodes")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -195,7 +196,7 @@ impl Lab {
     pub(crate) fn fresh(&self) {
         self.power_on();
         self.everywhere(
-            "set -e; rm -f /fill /etc/ssh/sshd_config.d/test.conf; systemctl reload ssh; \
+            "set -e; rm -f /fill /etc/ssh/sshd_config.d/test.conf; systemctl restart ssh; \
              systemctl start docker; \
              docker ps -aq | xargs -r docker unpause >/dev/null 2>&1 || true; \
              docker ps -aq | xargs -r docker rm -f >/dev/null; \
@@ -228,16 +229,26 @@ impl Lab {
         *unsure() = true;
     }
 
-    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk. What
+    /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk that is not mounted. What
     /// daemons that run write themselves is left out.
     pub(crate) fn snapshot(&self, nodes: &[&str]) -> Vec<String> {
         let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -path '/var/lib/ceph/osd/*/*' -prune -o -type f -printf '%p %T@\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -name block -prune -o -type f -exec sha256sum {} + 2>/dev/null | sort -k2
-            docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Labels}}'; docker images --no-trunc -q
+            docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'; docker images --no-trunc -q
             docker ps -aq | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}}'
-            [ -n "$(docker ps -q -f name=osd)" ] || head -c 1M /dev/ubdb | sha256sum"#;
+            [ -n "$(docker ps -q -f name=osd)" ] || findmnt -S /dev/ubdb >/dev/null || head -c 1M /dev/ubdb | sha256sum"#;
         nodes.iter().map(|node| self.sh(node, command)).collect()
+    }
+
+    /// Nothing may have changed on `nodes` since `before`, their [`snapshot`](Self::snapshot).
+    pub(crate) fn assert_untouched(&self, nodes: &[&str], before: &[String]) {
+        for ((node, before), after) in nodes.iter().zip(before).zip(self.snapshot(nodes)) {
+            let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+            let (before, after) = (lines(before), lines(&after));
+            let changed: Vec<_> = before.symmetric_difference(&after).collect();
+            assert!(changed.is_empty(), "changed on {node}: {changed:#?}");
+        }
     }
 }
 
