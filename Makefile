@@ -53,4 +53,4 @@ lint: setup ## rustfmt, clippy and shellcheck
 	shellcheck $(LAB) tests/lab/cargo .ci/run
 
 down: ## take down every lab of this Makefile, and what a killed one left
-	@for ns in lab labtest labself labbench labbuild; do LAB_NS=$$ns $(LAB) down; done
+	@for ns in lab labtest labself labbench labbuild labver; do LAB_NS=$$ns $(LAB) down; done

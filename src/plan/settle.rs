@@ -82,9 +82,12 @@ fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
 }
 
 /// A mgr module that has failed stays so until a mgr begins anew. Ceph 18's `devicehealth` fails where the mgr's pool is
-/// slow to come up.
+/// slow to come up. Other modules' failures have other causes, which this would not cure.
 fn begin_anew(cluster: &ClusterFacts) -> Vec<Step> {
-    let failed = cluster.checks.iter().find(|c| c.code == "MGR_MODULE_ERROR");
+    let failed = cluster
+        .checks
+        .iter()
+        .find(|c| c.code == "MGR_MODULE_ERROR" && c.summary.contains("devicehealth"));
     let fail = |check: &crate::facts::cluster::Check| {
         let json = json!({"prefix": "mgr fail"});
         let command = MonCommand { json, about: String::new(), input: None };
