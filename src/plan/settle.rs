@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::condition::Settled;
+use super::condition::{self, Settled};
 use super::fleet::Fleet;
 use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
 use crate::daemon::DaemonId;
 use crate::facts::ClusterFacts;
+use crate::facts::cluster::Check;
 use crate::identity::{Identity, KeyType};
 use crate::inventory::Inventory;
 
@@ -81,19 +82,14 @@ fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
     vec![Step::new(Action::Ceph(commands), Why::OldClients)]
 }
 
-/// A mgr module that has failed stays so until a mgr begins anew. Ceph 18's `devicehealth` fails where the mgr's pool is
-/// slow to come up. Other modules' failures have other causes, which this would not cure.
+/// A failed `devicehealth` is cured by another mgr.
 fn begin_anew(cluster: &ClusterFacts) -> Vec<Step> {
-    let failed = cluster
-        .checks
-        .iter()
-        .find(|c| c.code == "MGR_MODULE_ERROR" && c.summary.contains("devicehealth"));
-    let fail = |check: &crate::facts::cluster::Check| {
-        let json = json!({"prefix": "mgr fail"});
-        let command = MonCommand { json, about: String::new(), input: None };
+    let fail = |check: &Check| {
+        let command =
+            MonCommand { json: json!({"prefix": "mgr fail"}), about: String::new(), input: None };
         Step::new(Action::Ceph(vec![command]), Why::NotYet(check.summary.clone()))
     };
-    failed.map(fail).into_iter().collect()
+    condition::failed_module(cluster).map(fail).into_iter().collect()
 }
 
 /// The mons are silent though they run: wait for them.
