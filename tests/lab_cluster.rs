@@ -342,7 +342,7 @@ fn what_a_daemon_that_falls_over_says_is_shown() {
     let lab = lab();
     let inventory = lab.cluster();
     lab.sh("B2", "docker stop osd-2; mv /var/lib/ceph/osd/ceph-2/type /root/");
-    let parts = ["osd.2 on B2", "failed to load os-type", "run the same command again"];
+    let parts = ["osd.2 on B2", "missing 'type' file", "run the same command again"];
     lab.cephdock(&inventory, &["up"]).exits(1).says(&parts);
     lab.sh("B2", "mv /root/type /var/lib/ceph/osd/ceph-2/");
     lab.cephdock(&inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
