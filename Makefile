@@ -41,7 +41,7 @@ fast-test: ## the tests that need no lab
 	$(CARGO) test
 
 lab-test: ## the tests on real nodes (beside a demo, not in its way)
-	export LAB_NS=labtest; trap '$(LAB) down' EXIT; $(LAB) build; $(LAB) down; \
+	export LAB_NS=$${LAB_NS:-labtest}; trap '$(LAB) down' EXIT; $(LAB) build; $(LAB) down; \
 	$(CARGO) test --test 'lab_*' -- --ignored --test-threads=1
 
 bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medians)
