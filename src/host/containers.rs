@@ -275,6 +275,8 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         cmd: Some(command),
         // an image may name a user of its own; the script begins as root and the daemon goes on as ceph
         user: Some("0:0".into()),
+        // and a folder that its own user can write and ceph cannot: the mgr's databases do not open in such a one
+        working_dir: Some("/".into()),
         labels: Some(labels),
         host_config: Some(HostConfig {
             network_mode: Some("host".into()),
