@@ -62,7 +62,7 @@ pub fn adopt(want: &Inventory, facts: &Facts) -> Result<Option<Identity>, Refusa
                 finding(
                     node,
                     why.to_owned(),
-                    "no other mon node holds the cluster's identity, and this one may: make it reachable and run the same command again",
+                    "this mon node may hold a cluster already, so none is begun without a look at it: make it reachable and run the same command again",
                 )
             };
             Err(Refusal { to_protect_data: false, findings: nodes.iter().map(find).collect() })

@@ -6,7 +6,7 @@ use super::node::Node;
 use super::{HostError, StepReport};
 use crate::event::Unit;
 use crate::plan::Condition;
-use crate::plan::condition::{Progress, failed_module};
+use crate::plan::condition::Progress;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1000);
@@ -23,18 +23,9 @@ impl Node {
         let mut pause = FIRST_PAUSE;
         let mut last: Option<Progress> = None;
         let mut unchanged_since = Instant::now();
-        let mut module_had_failed = None;
         loop {
             let (progress, error) = match self.ask_cluster(false).await {
-                Ok(cluster) => {
-                    // one that fails now is for the planner; one that had failed before is being seen to
-                    let failed = failed_module(&cluster).is_some();
-                    if failed && module_had_failed == Some(false) {
-                        return Ok(());
-                    }
-                    module_had_failed = Some(failed);
-                    (condition.progress(Some(&cluster)), None)
-                }
+                Ok(cluster) => (condition.progress(Some(&cluster)), None),
                 Err(error) if error.lost => return Err(error),
                 Err(error) => (condition.progress(None), Some(error.what)),
             };

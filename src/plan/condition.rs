@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::facts::ClusterFacts;
-use crate::facts::cluster::Check;
 
 /// Something that comes true by itself, once the daemons run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,13 +79,6 @@ impl Condition {
             Self::Settled(_) => 420,
         })
     }
-}
-
-/// The mgr module `devicehealth`, where it has failed. Ceph 18's does where the mgr's pool is slow to come up, and stays
-/// so until a mgr begins anew; waiting does not help. Other modules' failures have other causes.
-pub fn failed_module(cluster: &ClusterFacts) -> Option<&Check> {
-    let failed = |c: &&Check| c.code == "MGR_MODULE_ERROR" && c.summary.contains("devicehealth");
-    cluster.checks.iter().find(failed)
 }
 
 impl Settled {

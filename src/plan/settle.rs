@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use super::condition::{self, Settled};
+use super::condition::Settled;
 use super::fleet::Fleet;
 use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
 use crate::daemon::DaemonId;
 use crate::facts::ClusterFacts;
-use crate::facts::cluster::Check;
 use crate::identity::{Identity, KeyType};
 use crate::inventory::Inventory;
 
@@ -26,9 +25,7 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mute = mute_client_keys(id, cluster);
-    let mgr = begin_anew(cluster);
-    let mut lanes =
-        [mute, mgr, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
+    let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
     lanes.extend(note_quorum(fleet, id));
     lanes
 }
@@ -80,16 +77,6 @@ fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
         return Vec::new();
     }
     vec![Step::new(Action::Ceph(commands), Why::OldClients)]
-}
-
-/// A failed `devicehealth` is cured by another mgr.
-fn begin_anew(cluster: &ClusterFacts) -> Vec<Step> {
-    let fail = |check: &Check| {
-        let command =
-            MonCommand { json: json!({"prefix": "mgr fail"}), about: String::new(), input: None };
-        Step::new(Action::Ceph(vec![command]), Why::NotYet(check.summary.clone()))
-    };
-    condition::failed_module(cluster).map(fail).into_iter().collect()
 }
 
 /// The mons are silent though they run: wait for them.
