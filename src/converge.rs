@@ -113,7 +113,9 @@ pub async fn converge<H: Host>(
         };
         events.send(Event::Planned { round, stages: plan.stages.len(), steps: plan.steps() });
         let Some(stage) = plan.stages.first() else {
-            let held_up = plan.waiting.iter().any(|w| w.holds_up);
+            // mons that nobody hears are no cluster that is as it should be
+            let silent = facts.cluster.value().is_none();
+            let held_up = silent || plan.waiting.iter().any(|w| w.holds_up);
             return run.end(if held_up { End::Partly } else { End::Done }, facts, &plan);
         };
         if *stop.borrow() {

@@ -7,7 +7,7 @@ use super::osds::{Osd, Osds};
 use super::settle;
 use super::{Action, Condition, Lane, Step, Waiting, Why, answers, files};
 use crate::daemon::osd::Store;
-use crate::daemon::{ContainerSpec, DaemonId, mgr, mon, osd};
+use crate::daemon::{ContainerSpec, mgr, mon, osd};
 use crate::facts::{ContainerFact, ContainerState};
 use crate::identity::Identity;
 use crate::inventory::NodeName;
@@ -105,25 +105,22 @@ fn need(container: Option<&ContainerFact>, spec: &ContainerSpec) -> Need {
 /// anyway.
 pub(super) fn start(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let mut lanes = Vec::new();
-    let mut mons_start = false;
     for u in &fleet.usable {
         for daemon in wanted(fleet, id, osds, u) {
             let spec = daemon.spec;
             let container = u.facts.container(&spec.daemon.container());
-            let is_mon = spec.daemon == DaemonId::mon(&u.node.name);
             let (action, why) = match need(container, &spec) {
                 Need::Nothing | Need::Anew(true) => continue,
                 Need::Run => (Action::Run(spec), daemon.why_missing),
                 Need::Start => (Action::Start(spec.daemon), Why::NotRunning),
                 Need::Anew(false) => (Action::Replace(spec), Why::NotRunning),
             };
-            mons_start |= is_mon;
             lanes.push(Lane::new(&u.node.name, vec![Step::new(action, why)]));
         }
     }
     // While the daemons start, the mons are waited for on the side; then the pool is made, so that its PGs peer as the
     // OSDs come up.
-    if !answers(fleet.seen) && (mons_start || !lanes.is_empty()) {
+    if !answers(fleet.seen) && !lanes.is_empty() {
         lanes.extend(meet(fleet, id));
     }
     lanes

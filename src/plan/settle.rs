@@ -6,8 +6,8 @@ use super::condition::Settled;
 use super::fleet::Fleet;
 use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
-use crate::daemon::DaemonId;
-use crate::facts::ClusterFacts;
+use crate::daemon::{DaemonId, Kind};
+use crate::facts::{ClusterFacts, ContainerFact, ContainerState};
 use crate::identity::{Identity, KeyType};
 use crate::inventory::Inventory;
 
@@ -79,9 +79,13 @@ fn mute_client_keys(id: &Identity, cluster: &ClusterFacts) -> Vec<Step> {
     vec![Step::new(Action::Ceph(commands), Why::OldClients)]
 }
 
-/// The mons are silent though they run: wait for them.
+/// The mons are silent though they run, or fall over: wait for them, and the wait will tell.
 fn meet_again(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
-    let run = fleet.usable.iter().any(|u| !u.facts.running_mons().is_empty());
+    let live = |c: &ContainerFact| {
+        let mon = c.ours.as_ref().is_some_and(|o| o.daemon.kind == Kind::Mon);
+        mon && matches!(c.state, ContainerState::Running | ContainerState::Restarting)
+    };
+    let run = fleet.usable.iter().any(|u| u.docker.containers.iter().any(live));
     if run { daemons::meet(fleet, id).into_iter().collect() } else { Vec::new() }
 }
 
