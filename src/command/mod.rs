@@ -99,6 +99,9 @@ impl Session {
         let shown = tokio::spawn(report::run(look, terminal.clone(), received));
         for warning in warnings {
             let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
+            if silent && !look.quiet {
+                look.print_error(&format!("warning: {message}"));
+            }
             events.send(Event::Warning { node: None, message });
         }
         // what only looks leaves no trace on this machine either
