@@ -162,7 +162,11 @@ impl<H: Host> Fleet<H> {
         });
         let asks: Vec<_> = asks.collect();
         if asks.is_empty() {
-            return if made { Seen::Unknown("no mon runs on the nodes that were reached".into()) } else { Seen::Absent };
+            return if made {
+                Seen::Unknown("no mon runs on the nodes that were reached".into())
+            } else {
+                Seen::Absent
+            };
         }
         match futures_util::future::select_ok(asks).await {
             Ok((cluster, _)) => Seen::Value(cluster),
