@@ -144,6 +144,9 @@ fn docker_that_does_not_run() {
     let status = lab.cephdock(&inventory, &["status", "--json"]).exits(4).json();
     assert_eq!(status["nodes"][1]["reachable"], false);
     assert_eq!(status["nodes"][0]["reachable"], true);
+    lab.sh("B2", "systemctl start docker.socket docker");
+    let up = lab.cephdock(&inventory, &["up", "--json"]).exits(0).summary();
+    assert_eq!(up["health"], "HEALTH_OK");
 }
 
 #[test]

@@ -194,6 +194,11 @@ impl Lab {
 
     /// Nodes that run, with nothing of Ceph on them. What tests do to a node is undone here.
     pub(crate) fn fresh(&self) {
+        for node in NODES {
+            // a test that failed may have left it stopped, and a node counts as up when its Docker answers; on a node
+            // that is off this does nothing
+            drop(self.ssh(node, "systemctl start docker.socket docker"));
+        }
         self.power_on();
         self.everywhere(
             "set -e; rm -f /fill /etc/ssh/sshd_config.d/test.conf; systemctl restart ssh; \
