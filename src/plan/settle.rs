@@ -16,16 +16,16 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let Some(cluster) = fleet.cluster() else {
         return meet_again(fleet, id);
     };
-    let pool = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
+    let mut steps = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
     let settled = Condition::Settled(settled(fleet, osds));
     let progress = settled.progress(Some(cluster));
-    let mut wait = Vec::new();
-    if !progress.met() || !pool.is_empty() {
+    if !progress.met() || !steps.is_empty() {
         let message = if progress.met() { "the pool changes".into() } else { progress.message };
-        wait.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
+        // after the pool is initialised: until then it is one that Ceph warns of, sooner or later
+        steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mute = mute_client_keys(id, cluster);
-    let mut lanes = [mute, pool, wait].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
+    let mut lanes = [mute, steps].map(|steps| Lane::new(&asker.node.name, steps)).to_vec();
     lanes.extend(note_quorum(fleet, id));
     lanes
 }
