@@ -86,8 +86,8 @@ pub enum StageName {
     Identity,
     /// The image.
     Image,
-    /// ceph.conf and keyrings.
-    Files,
+    /// What daemons need on their node: ceph.conf, keyrings, open ports.
+    Prepare,
     /// Keys and OSD numbers, in a cluster that runs.
     Register,
     /// Containers.
@@ -96,6 +96,8 @@ pub enum StageName {
     Settle,
     /// Daemons that run but not as they should, a node at a time.
     Replace,
+    /// What makes a node a client: packages, kernel modules, volume drivers. Last, for the cluster needs none of it.
+    Clients,
 }
 
 impl fmt::Display for StageName {
@@ -103,11 +105,12 @@ impl fmt::Display for StageName {
         f.pad(match self {
             Self::Identity => "write the cluster's identity",
             Self::Image => "fetch the image",
-            Self::Files => "write configuration and keys",
+            Self::Prepare => "prepare the nodes",
             Self::Register => "register daemons",
             Self::Daemons => "start daemons",
             Self::Settle => "wait for a healthy cluster",
             Self::Replace => "replace daemons that have drifted",
+            Self::Clients => "make the nodes clients",
         })
     }
 }
@@ -200,7 +203,7 @@ pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal
     if id.daemon_keys.is_some() {
         plan.stage(StageName::Image, daemons::images(&fleet, id));
     }
-    plan.stage(StageName::Files, files::all(&fleet, id, &osds));
+    plan.stage(StageName::Prepare, files::all(&fleet, id, &osds));
     plan.stage(StageName::Register, auth::register(&fleet, id, &osds));
     plan.stage(StageName::Daemons, daemons::start(&fleet, id, &osds));
     plan.stage(StageName::Settle, settle::settle(&fleet, id, &osds));

@@ -66,7 +66,7 @@ async fn that_have_no_effect_end_the_run() {
     let run = sim.up(1).await.expect("the run was not killed");
     // the second time, only B3's files are planned; the third time, the same again
     let End::NoProgress(stage) = run.end else { panic!("it ended with {:?}", run.end) };
-    assert_eq!(stage, "write configuration and keys");
+    assert_eq!(stage, "prepare the nodes");
     done(sim.up(2).await);
     assert_whole(&sim, "after no progress").await;
 }
