@@ -1,9 +1,12 @@
 //! The command line: clap types only. Their doc comments are the help.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::inventory::NodeName;
 
 /// Turns plain Docker hosts into a Ceph cluster: one inventory, SSH, one command.
 ///
@@ -25,6 +28,7 @@ Examples:
   cephdock plan                 what `up` would do, and why
   cephdock up                   make the cluster of ./inventory.yaml
   cephdock status               how it is
+  cephdock add-node B4          take in one more node of the inventory
   cephdock -i lab.yaml status --watch
 
 Exit codes: 0 done, healthy, nothing to do · 1 failed · 2 usage or inventory
@@ -82,6 +86,15 @@ pub enum Command {
         after_help = "Examples:\n  cephdock up\n  cephdock -i lab.yaml up --json | jq .event\n  cephdock up --dry-run"
     )]
     Up(Up),
+    /// Take one more node into a cluster that runs, and leave the others as they are.
+    ///
+    /// The node is in the inventory already, or `--address` and what it shall run put it there, as the last entry and
+    /// with nothing else in the file changed. On the other nodes only ceph.conf is written anew, where the node holds a
+    /// mon. Run it again after whatever went wrong and it goes on.
+    #[command(
+        after_help = "Examples:\n  cephdock add-node B4\n  cephdock add-node B4 --address 10.32.3.150 --role osd --device /dev/sdb\n  cephdock add-node B5 --address 10.32.3.151          a pure client"
+    )]
+    AddNode(AddNode),
     /// Show what `up` would do, and why. Writes nothing anywhere.
     #[command(
         after_help = "Examples:\n  cephdock plan\n  cephdock plan --check && echo 'nothing to do'"
@@ -102,6 +115,52 @@ pub struct Up {
     /// Only show what would be done, like `plan`.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `add-node`.
+#[derive(Debug, Clone, Args)]
+pub struct AddNode {
+    /// The node's name, in the inventory or to be put there.
+    #[arg(value_name = "NAME", value_parser = NodeName::new)]
+    pub name: NodeName,
+    /// Its address in the public network. Puts the node into the inventory.
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// What it runs; say it once for each. Without any it is a pure client.
+    #[arg(long, value_enum, value_name = "ROLE", requires = "address", value_delimiter = ',')]
+    pub role: Vec<Role>,
+    /// A whole blank disk for an OSD, such as /dev/sdb; once for each.
+    #[arg(long, value_name = "PATH", requires = "address")]
+    pub device: Vec<PathBuf>,
+    /// The size of an OSD in a file, such as 20GiB: for trying it out.
+    #[arg(long, value_name = "SIZE", requires = "address")]
+    pub file: Vec<String>,
+    /// Where SSH finds it, if not at its address.
+    #[arg(long, value_name = "HOST", requires = "address")]
+    pub ssh_host: Option<String>,
+    /// Its SSH port, if not the inventory's.
+    #[arg(long, value_name = "PORT", requires = "address")]
+    pub ssh_port: Option<u16>,
+    /// The login on it, if not the inventory's.
+    #[arg(long, value_name = "USER", requires = "address")]
+    pub ssh_user: Option<String>,
+    /// Its host key, as `ssh-keygen -l` prints it.
+    #[arg(long, value_name = "SHA256:...", requires = "address")]
+    pub fingerprint: Option<String>,
+    /// Only show what would be done; write nothing anywhere, not the inventory either.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `--role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Runs a mon.
+    Mon,
+    /// Runs a mgr.
+    Mgr,
+    /// Runs OSDs: `--device` or `--file` says on what.
+    Osd,
 }
 
 /// `plan`.

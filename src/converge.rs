@@ -14,8 +14,10 @@ use crate::inventory::{Inventory, NodeName};
 use crate::plan::{self, Plan, Refusal, Stage};
 use crate::watchdog::telling;
 
-/// A planner: [`plan::up`] and its like.
-pub type Planner = fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal>;
+/// A planner: [`plan::up`] and its like, with whatever it was asked for bound to it.
+pub trait Planner: Fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal> {}
+
+impl<P: Fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal>> Planner for P {}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ pub fn adopt(want: &Inventory, facts: &Facts) -> Result<Option<Identity>, Refusa
 pub async fn converge<H: Host>(
     fleet: &Fleet<H>,
     want: &Inventory,
-    planner: Planner,
+    planner: impl Planner,
     mint: impl FnOnce() -> Identity,
     events: &Events,
     stop: &watch::Receiver<bool>,
@@ -107,7 +109,7 @@ pub async fn converge<H: Host>(
         let looked = Instant::now();
         let facts = fleet.observe().await;
         run.time("look at the nodes", looked);
-        let plan = match run.plan(want, &facts, planner) {
+        let plan = match run.plan(want, &facts, &planner) {
             Ok(plan) => plan,
             Err(refusal) => return run.end(End::Refused(refusal), facts, &Plan::default()),
         };
@@ -148,7 +150,12 @@ struct Loop<M> {
 }
 
 impl<M: FnOnce() -> Identity> Loop<M> {
-    fn plan(&mut self, want: &Inventory, facts: &Facts, planner: Planner) -> Result<Plan, Refusal> {
+    fn plan(
+        &mut self,
+        want: &Inventory,
+        facts: &Facts,
+        planner: &impl Planner,
+    ) -> Result<Plan, Refusal> {
         let id = match adopt(want, facts)? {
             Some(id) => id,
             None => self.mint(),

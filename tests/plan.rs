@@ -4,6 +4,7 @@
 //! - `inventory:` the file's text;
 //! - `start:` `fresh` (blank nodes) or `running` (a cluster at rest): the facts that a fleet in memory shows;
 //! - `then:` the inventory that is planned for, where it is another one;
+//! - `add-node:` the node that `add-node` is asked for; otherwise the plan is `up`'s;
 //! - `identity:` which nodes hold it (`on`), whether the mons have met (`established`), which nodes hold another one's
 //!   (`other`) or a damaged file (`damaged`); otherwise as the fleet has it;
 //! - `facts:` what is seen otherwise, laid over those facts (`null` takes away). A node may be a text: it cannot be
@@ -25,7 +26,7 @@ use cephdock::plan::{Action, Plan, Refusal};
 use cephdock::secret::sha256;
 use serde::Deserialize;
 use serde_json::Value;
-use sim::{Sim, identity, inventory, linted, name};
+use sim::{Sim, adding, identity, inventory, linted, name};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +34,8 @@ struct Case {
     inventory: String,
     #[serde(default)]
     then: Option<String>,
+    #[serde(default, rename = "add-node")]
+    add_node: Option<String>,
     start: Start,
     #[serde(default)]
     identity: Option<Holders>,
@@ -117,8 +120,13 @@ async fn run(title: &str, text: &str) -> (String, String) {
     hold(&case.identity.unwrap_or_default(), &sim.want, &mut facts);
 
     let result = match converge::adopt(&sim.want, &facts) {
-        Ok(Some(id)) => linted(&sim.want, &facts, &id),
-        Ok(None) => linted(&sim.want, &facts, &identity(&sim.want, SEED)),
+        Ok(id) => {
+            let id = id.unwrap_or_else(|| identity(&sim.want, SEED));
+            match &case.add_node {
+                Some(node) => adding(node)(&sim.want, &facts, &id),
+                None => linted(&sim.want, &facts, &id),
+            }
+        }
         Err(refusal) => Err(refusal),
     };
     let shown = match result {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
 use crate::event::{Event, Events};
-use crate::host::{Fleet, Node, connect_all};
+use crate::host::{Fleet, LockError, Node, OperatorLock, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
 use crate::inventory::{Inventory, file};
@@ -17,6 +17,7 @@ use crate::plan::Refusal;
 use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
 use crate::ssh::{Client, LocalSsh};
 
+mod add_node;
 mod plan;
 mod status;
 mod up;
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli) -> Exit {
             plan::run(&global, &cli::Plan { check: false }).await
         }
         Command::Up(options) => up::run(&global, &options).await,
+        Command::AddNode(options) => add_node::run(&global, options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
     }
@@ -111,12 +113,42 @@ impl Session {
         Self { want, events, shown, fleet }
     }
 
+    /// Takes the cluster's lock for what this process is about to do; prints who has it otherwise.
+    async fn lock(&self, look: Look, doing: &str) -> Result<OperatorLock, Exit> {
+        self.fleet.lock(&self.want, &who(doing)).await.map_err(|error| {
+            let hint = match &error {
+                LockError::Taken { .. } => {
+                    "wait until it is done and run the same command again; the lock ends with whoever holds it"
+                }
+                LockError::Failed { .. } => "mend that and run the same command again",
+            };
+            look.print_failure(&Failure {
+                what: error.to_string(),
+                hint: Some(hint.into()),
+                ..Failure::default()
+            });
+            Exit::Failed
+        })
+    }
+
     /// Waits until everything that happened is shown.
     async fn close(self) {
         drop(self.events);
         drop(self.fleet);
         drop(self.shown.await); // a reporter that panicked has said so itself
     }
+}
+
+/// This process, for whoever finds it at work: `ops@laptop, process 4711, cephdock up`.
+fn who(doing: &str) -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let host = rustix::system::uname();
+    format!(
+        "{}@{}, process {}, cephdock {doing}",
+        user.as_deref().unwrap_or("somebody"),
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// A new identity, from the system's randomness and clock: the only place that has either.

@@ -2,10 +2,11 @@
 
 use super::{Exit, Session, load, look, mint, print_refusal};
 use crate::cli::{Global, Plan as Options};
-use crate::converge::adopt;
+use crate::converge::{Planner, adopt};
+use crate::inventory::file::Loaded;
 use crate::plan::{self, Plan, Why};
-use crate::report::PlanView;
 use crate::report::plan_view::{StageView, StepView};
+use crate::report::{Look, PlanView};
 
 pub(super) async fn run(global: &Global, options: &Options) -> Exit {
     let Options { check } = *options;
@@ -14,15 +15,20 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    show(loaded, look, check, plan::up).await
+}
+
+/// Looks at the nodes and shows what a planner makes of it.
+pub(super) async fn show(loaded: Loaded, look: Look, check: bool, planner: impl Planner) -> Exit {
     let session = Session::open(loaded, look, true).await;
     let facts = session.fleet.observe().await;
     let want = session.want.clone();
     session.close().await;
-    let planned = adopt(&want, &facts).and_then(|id| {
+    let outcome = adopt(&want, &facts).and_then(|id| {
         let id = id.unwrap_or_else(|| mint(&want));
-        plan::up(&want, &facts, &id)
+        planner(&want, &facts, &id)
     });
-    match planned {
+    match outcome {
         Err(refusal) => print_refusal(look, &refusal),
         Ok(plan) => {
             look.print_plan(&view(&plan));

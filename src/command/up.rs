@@ -1,11 +1,14 @@
 //! `up`: make the cluster as the inventory says.
 
+use std::time::Instant;
+
 use super::{CtrlC, Exit, Session, load, look, mint, print_refusal};
 use crate::cli::{Global, Up};
-use crate::converge::{End, Run, converge};
+use crate::converge::{End, Planner, Run, converge};
 use crate::event::{Event, StageTime};
+use crate::inventory::file::Loaded;
 use crate::plan;
-use crate::report::Failure;
+use crate::report::{Failure, Look};
 
 pub(super) async fn run(global: &Global, options: &Up) -> Exit {
     let Up { dry_run: _ } = options; // `plan` does that
@@ -14,14 +17,30 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let begun = std::time::Instant::now();
+    converge_on(loaded, look, "up", plan::up).await
+}
+
+/// Connects, takes the lock, runs until the plan is empty, and says how it ended.
+pub(super) async fn converge_on(
+    loaded: Loaded,
+    look: Look,
+    doing: &str,
+    planner: impl Planner,
+) -> Exit {
+    let begun = Instant::now();
     let session = Session::open(loaded, look, false).await;
+    let held = match session.lock(look, doing).await {
+        Ok(held) => held,
+        Err(exit) => {
+            session.close().await;
+            return exit;
+        }
+    };
     let connecting = begun.elapsed().as_secs_f64();
     let ctrl_c = CtrlC::listen(&session.events);
     let want = &session.want;
     let Run { end, mut summary, facts: _ } =
-        converge(&session.fleet, want, plan::up, || mint(want), &session.events, &ctrl_c.stop)
-            .await;
+        converge(&session.fleet, want, planner, || mint(want), &session.events, &ctrl_c.stop).await;
     summary.stages.insert(0, StageTime { title: "connect".into(), seconds: connecting });
     summary.seconds += connecting;
     let healthy = summary.health.as_deref() == Some("HEALTH_OK");
@@ -30,6 +49,7 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
         session.events.send(Event::Summary(summary));
     }
     drop(ctrl_c);
+    drop(held);
     session.close().await;
     match end {
         End::Done if healthy => Exit::Done,

@@ -19,11 +19,13 @@ mod ask;
 mod containers;
 mod files;
 mod image;
+mod lock;
 mod node;
 mod observe;
 mod perform;
 mod wait;
 
+pub use lock::{LockError, OperatorLock};
 pub use node::{Node, connect_all};
 
 /// A node that can be looked at and worked on.

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 
 mod check;
 mod cluster;
+pub mod edit;
 pub mod file;
 mod login;
 mod nodes;

@@ -17,9 +17,9 @@ pub(super) fn register(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let mut steps = Vec::new();
 
     let mut entities = vec![mon::bootstrap_osd_entity(id)];
-    let mgrs = fleet.want.nodes.iter().filter(|n| n.roles.mgr);
+    let mgrs = fleet.want.nodes.iter().filter(|n| n.roles.mgr && fleet.in_scope(&n.name));
     entities.extend(mgrs.map(|n| mgr::entity(id, &DaemonId::mgr(&n.name))));
-    for osd in &osds.all {
+    for osd in osds.all.iter().filter(|o| fleet.in_scope(&o.node)) {
         let entity = osd::entity(id, &osd.daemon(), osd.uuid);
         // An OSD whose key is there registers itself when it boots. One that has neither key nor number gets both at
         // once; `osd new` does nothing where they are there already.

@@ -15,7 +15,7 @@ use crate::inventory::NodeName;
 /// The image, where it is missing and a daemon needs it; and what it can do, where the identity depends on that.
 pub(super) fn images(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     let image = &fleet.want.cluster.image;
-    let without = fleet.usable.iter().filter(|u| {
+    let without = fleet.scope().filter(|u| {
         let roles = u.node.roles;
         (roles.mon || roles.mgr || roles.osd) && u.docker.image.is_none()
     });
@@ -105,7 +105,7 @@ fn need(container: Option<&ContainerFact>, spec: &ContainerSpec) -> Need {
 /// anyway.
 pub(super) fn start(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let mut lanes = Vec::new();
-    for u in &fleet.usable {
+    for u in fleet.scope() {
         for daemon in wanted(fleet, id, osds, u) {
             let spec = daemon.spec;
             let container = u.facts.container(&spec.daemon.container());
@@ -124,6 +124,14 @@ pub(super) fn start(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         lanes.extend(meet(fleet, id));
     }
     lanes
+}
+
+/// Whether every daemon of a node runs.
+pub(super) fn run(fleet: &Fleet, id: &Identity, osds: &Osds, u: &Usable) -> bool {
+    wanted(fleet, id, osds, u).iter().all(|d| {
+        let container = u.facts.container(&d.spec.daemon.container());
+        matches!(need(container, &d.spec), Need::Nothing | Need::Anew(true))
+    })
 }
 
 /// Waits for the mons and, in a new cluster, makes the pool.
@@ -151,7 +159,7 @@ pub(super) fn replace(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
             drifted(fleet, id, osds, u).map(|spec| Step::new(Action::Replace(spec), Why::Differs));
         Lane::new(&u.node.name, steps.collect())
     };
-    fleet.usable.iter().map(lane).find(|l| !l.steps.is_empty()).into_iter().collect()
+    fleet.scope().map(lane).find(|l| !l.steps.is_empty()).into_iter().collect()
 }
 
 /// Whether a daemon may be stopped: every node is there and the mons answer.
@@ -182,13 +190,13 @@ pub(super) fn not_interrupted(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<
             holds_up: true,
         })
     };
-    fleet.usable.iter().flat_map(wait).collect()
+    fleet.scope().flat_map(wait).collect()
 }
 
 /// Daemons of ours that the inventory does not ask for.
 pub(super) fn left_alone(fleet: &Fleet, osds: &Osds) -> Vec<Waiting> {
     let mut waiting = Vec::new();
-    for u in &fleet.usable {
+    for u in fleet.scope() {
         let mut extra: BTreeMap<String, &NodeName> = BTreeMap::new();
         for ours in u.docker.containers.iter().filter_map(|c| c.ours.as_ref()) {
             let roles = u.node.roles;

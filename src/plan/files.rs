@@ -18,7 +18,7 @@ pub(super) const BOOTSTRAP_OSD_KEYRING: &str = "/var/lib/ceph/bootstrap-osd/ceph
 
 /// The identity on every mon node. Once the mons have met, that is noted in it too.
 pub(super) fn identity(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
-    let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
+    let mons = fleet.scope().filter(|u| u.node.roles.mon);
     let lane = |node: &Usable| {
         let why = match &node.facts.identity {
             IdentityFile::Found(found) if found == id => return None,
@@ -45,7 +45,11 @@ pub(super) fn identity_step(id: &Identity, why: Why) -> Step {
 pub(super) fn all(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let lane = |node: &Usable| {
         let mut differs = false;
-        let wanted = wanted(fleet, id, node, osds).into_iter().filter(|file| {
+        let mut all = wanted(fleet, id, node, osds);
+        if !fleet.in_scope(&node.node.name) {
+            all.retain(|file| file.path == CONF && fleet.mons_may_change());
+        }
+        let wanted = all.into_iter().filter(|file| {
             let Some(seen) = node.facts.files.get(&file.path) else { return true };
             let same = seen.mode == file.mode && seen.sha256 == sha256(file.content.expose());
             differs |= !same;
@@ -144,8 +148,7 @@ fn first_keyring(fleet: &Fleet, id: &Identity, osds: &Osds) -> Secret {
 pub(super) fn waiting(fleet: &Fleet, id: &Identity) -> Vec<Waiting> {
     let mut waiting = lost_stores(fleet, id);
     let holds = fleet
-        .usable
-        .iter()
+        .scope()
         .filter(|u| !wants_admin_key(fleet, u) && u.facts.files.contains_key(ADMIN_KEYRING));
     waiting.extend(holds.map(|node| Waiting {
         node: Some(node.node.name.clone()),
@@ -160,7 +163,7 @@ fn wants_admin_key(fleet: &Fleet, node: &Usable) -> bool {
 }
 
 fn lost_stores(fleet: &Fleet, id: &Identity) -> Vec<Waiting> {
-    let lost = fleet.usable.iter().filter(|u| u.node.roles.mon && !has_store(u));
+    let lost = fleet.scope().filter(|u| u.node.roles.mon && !has_store(u));
     let wait = |node: &Usable| Waiting {
         node: Some(node.node.name.clone()),
         what: format!(

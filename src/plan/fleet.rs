@@ -13,6 +13,8 @@ pub(super) struct Fleet<'a> {
     pub usable: Vec<Usable<'a>>,
     /// Nodes that cannot, with the reason.
     pub skipped: Vec<(&'a NodeName, String)>,
+    /// The one node that is worked on, where it is not all of them.
+    only: Option<&'a NodeName>,
 }
 
 /// A node that can be worked on.
@@ -31,7 +33,7 @@ impl<'a> Fleet<'a> {
         seen: &'a Facts,
         id: &Identity,
     ) -> Result<Self, Refusal> {
-        let mut fleet = Self { want, seen, usable: Vec::new(), skipped: Vec::new() };
+        let mut fleet = Self { want, seen, usable: Vec::new(), skipped: Vec::new(), only: None };
         let mut blocked = Vec::new();
         for node in &want.nodes {
             match usable(node, seen.nodes.get(&node.name)) {
@@ -51,6 +53,27 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// The same nodes, of which only one is worked on. The others are still what the cluster is made of.
+    pub(super) fn only(mut self, node: &'a NodeName) -> Self {
+        self.only = Some(node);
+        self
+    }
+
+    /// Whether this node is worked on.
+    pub(super) fn in_scope(&self, node: &NodeName) -> bool {
+        self.only.is_none_or(|only| only == node)
+    }
+
+    /// Whether every other node's ceph.conf is kept right too: it names the mons, and the one node may hold a mon.
+    pub(super) fn mons_may_change(&self) -> bool {
+        self.only.and_then(|only| self.want.node(only)).is_some_and(|node| node.roles.mon)
+    }
+
+    /// The usable nodes that are worked on.
+    pub(super) fn scope(&self) -> impl Iterator<Item = &Usable<'a>> {
+        self.usable.iter().filter(|u| self.in_scope(&u.node.name))
+    }
+
     /// What the mons say, if they answer.
     pub(super) fn cluster(&self) -> Option<&'a ClusterFacts> {
         self.seen.cluster.value()
@@ -68,7 +91,7 @@ impl<'a> Fleet<'a> {
             what: format!("nothing is done on this node: {why}"),
             holds_up: true,
         };
-        self.skipped.iter().map(wait).collect()
+        self.skipped.iter().filter(|(node, _)| self.in_scope(node)).map(wait).collect()
     }
 }
 

@@ -11,10 +11,7 @@ use crate::identity::Identity;
 use crate::secret::sha256;
 
 pub(super) fn refuse(fleet: &Fleet, id: &Identity) -> Result<(), Refusal> {
-    // an identity that no node holds yet is a new one: then every trace of Ceph is somebody else's
-    let new = !fleet.seen.nodes.values().filter_map(crate::facts::Seen::value).any(
-        |facts| matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid),
-    );
+    let new = is_new(fleet, id);
     let mut findings = Vec::new();
     for node in &fleet.usable {
         let mut find = |what: String, hint: &str| {
@@ -38,6 +35,16 @@ pub(super) fn refuse(fleet: &Fleet, id: &Identity) -> Result<(), Refusal> {
         });
     }
     if findings.is_empty() { Ok(()) } else { Err(Refusal { to_protect_data: true, findings }) }
+}
+
+/// An identity that no node holds yet is a new one: then every trace of Ceph is somebody else's.
+pub(super) fn is_new(fleet: &Fleet, id: &Identity) -> bool {
+    !fleet
+        .seen
+        .nodes
+        .values()
+        .filter_map(crate::facts::Seen::value)
+        .any(|facts| matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid))
 }
 
 const ANOTHER: &str = "is this the right inventory? If the other cluster is not needed any more, remove its containers, \

@@ -11,6 +11,7 @@ use crate::identity::Identity;
 use crate::inventory::{Inventory, NodeName};
 
 pub mod action;
+mod add_node;
 mod auth;
 pub mod condition;
 mod daemons;
@@ -189,32 +190,49 @@ pub struct Finding {
 
 /// What `up` is to do next, and after that.
 pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
-    let fleet = fleet::Fleet::sort(want, seen, id)?;
-    let id = &daemons::decide_keys(&fleet, id);
-    foreign::refuse(&fleet, id)?;
-    let osds = osds::Osds::choose(&fleet, id)?;
+    all(&fleet::Fleet::sort(want, seen, id)?, id)
+}
+
+/// What `add-node` is to do: the same for one node of a cluster that runs. The other nodes are left as they are, but for
+/// ceph.conf where the node holds a mon.
+pub fn add_node(
+    node: &NodeName,
+    want: &Inventory,
+    seen: &Facts,
+    id: &Identity,
+) -> Result<Plan, Refusal> {
+    let fleet = fleet::Fleet::sort(want, seen, id)?.only(node);
+    add_node::refuse(&fleet, node, id)?;
+    all(&fleet, id)
+}
+
+fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
+    let id = &daemons::decide_keys(fleet, id);
+    foreign::refuse(fleet, id)?;
+    let osds = osds::Osds::choose(fleet, id)?;
     let mut plan = Plan::default();
 
     // an identity that waits for what the image can do is not written yet
     if id.daemon_keys.is_none() {
-        plan.stage(StageName::Image, daemons::images(&fleet, id));
+        plan.stage(StageName::Image, daemons::images(fleet, id));
     }
-    plan.stage(StageName::Identity, files::identity(&fleet, id));
+    plan.stage(StageName::Identity, files::identity(fleet, id));
     if id.daemon_keys.is_some() {
-        plan.stage(StageName::Image, daemons::images(&fleet, id));
+        plan.stage(StageName::Image, daemons::images(fleet, id));
     }
-    plan.stage(StageName::Prepare, files::all(&fleet, id, &osds));
-    plan.stage(StageName::Register, auth::register(&fleet, id, &osds));
-    plan.stage(StageName::Daemons, daemons::start(&fleet, id, &osds));
-    plan.stage(StageName::Settle, settle::settle(&fleet, id, &osds));
-    plan.stage(StageName::Replace, daemons::replace(&fleet, id, &osds));
+    plan.stage(StageName::Prepare, files::all(fleet, id, &osds));
+    plan.stage(StageName::Register, auth::register(fleet, id, &osds));
+    plan.stage(StageName::Daemons, daemons::start(fleet, id, &osds));
+    plan.stage(StageName::Settle, settle::settle(fleet, id, &osds));
+    plan.stage(StageName::Replace, daemons::replace(fleet, id, &osds));
 
     plan.waiting = fleet.waiting();
-    plan.waiting.extend(osds.waiting.iter().cloned());
-    plan.waiting.extend(files::waiting(&fleet, id));
-    plan.waiting.extend(daemons::not_interrupted(&fleet, id, &osds));
-    plan.waiting.extend(daemons::left_alone(&fleet, &osds));
-    plan.waiting.extend(settle::waiting(&fleet));
+    let here = |w: &&Waiting| w.node.as_ref().is_none_or(|node| fleet.in_scope(node));
+    plan.waiting.extend(osds.waiting.iter().filter(here).cloned());
+    plan.waiting.extend(files::waiting(fleet, id));
+    plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));
+    plan.waiting.extend(daemons::left_alone(fleet, &osds));
+    plan.waiting.extend(settle::waiting(fleet));
     Ok(plan)
 }
 

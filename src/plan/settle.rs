@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::condition::Settled;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Usable};
 use super::osds::Osds;
 use super::{Action, Condition, Lane, MonCommand, Step, Waiting, Why, daemons, files};
 use crate::daemon::{DaemonId, Kind};
@@ -17,7 +17,7 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
         return meet_again(fleet, id);
     };
     let mut steps = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
-    let settled = Condition::Settled(settled(fleet, osds));
+    let settled = Condition::Settled(settled(fleet, id, osds, cluster));
     let progress = settled.progress(Some(cluster));
     if !progress.met() || !steps.is_empty() {
         let message = if progress.met() { "the pool changes".into() } else { progress.message };
@@ -104,13 +104,29 @@ fn note_quorum(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     .collect()
 }
 
-fn settled(fleet: &Fleet, osds: &Osds) -> Settled {
-    let mons = fleet.usable.iter().filter(|u| u.node.roles.mon);
-    Settled {
-        mons: mons.map(|u| u.node.name.to_string()).collect(),
-        mgrs: fleet.usable.iter().filter(|u| u.node.roles.mgr).count(),
-        osds: osds.numbers(),
-        healthy: fleet.skipped.is_empty(),
+/// What is waited for. Daemons on nodes that are not worked on are waited for only where they are well already: nothing
+/// is done that would make them so.
+fn settled(fleet: &Fleet, id: &Identity, osds: &Osds, cluster: &ClusterFacts) -> Settled {
+    let (inside, outside): (Vec<&Usable>, Vec<&Usable>) =
+        fleet.usable.iter().partition(|u| fleet.in_scope(&u.node.name));
+    let part = |nodes: &[&Usable]| Settled {
+        mons: nodes.iter().filter(|u| u.node.roles.mon).map(|u| u.node.name.to_string()).collect(),
+        mgrs: nodes.iter().filter(|u| u.node.roles.mgr).count(),
+        osds: nodes.iter().flat_map(|u| osds.of(&u.node.name)).map(|o| o.number).collect(),
+        healthy: false,
+    };
+    let (ours, others) = (part(&inside), part(&outside));
+    let well = outside.iter().all(|u| daemons::run(fleet, id, osds, u))
+        && Condition::Settled(others.clone()).progress(Some(cluster)).met();
+    if outside.is_empty() || well {
+        Settled {
+            mons: [ours.mons, others.mons].concat(),
+            mgrs: ours.mgrs + others.mgrs,
+            osds: [ours.osds, others.osds].concat(),
+            healthy: fleet.skipped.is_empty(),
+        }
+    } else {
+        ours
     }
 }
 

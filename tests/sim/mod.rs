@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use cephdock::converge::{Run, converge};
+use cephdock::converge::{Planner, Run, converge};
 use cephdock::daemon::DaemonId;
 use cephdock::event::Events;
 use cephdock::facts::{ClusterFacts, Facts, NodeFacts};
@@ -99,8 +99,24 @@ pub(crate) fn identity(want: &Inventory, seed: u8) -> Identity {
 
 /// The planner, and the linter on every plan it makes.
 pub(crate) fn linted(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
-    let plan = plan::up(want, seen, id);
-    assert_eq!(plan, plan::up(want, seen, id), "planning twice gives two plans");
+    checked(want, seen, id, plan::up)
+}
+
+/// The planner of `add-node` for this node, and the linter.
+pub(crate) fn adding(node: &str) -> impl Planner + Copy + use<'_> {
+    move |want: &Inventory, seen: &Facts, id: &Identity| {
+        checked(want, seen, id, |want, seen, id| plan::add_node(&name(node), want, seen, id))
+    }
+}
+
+fn checked(
+    want: &Inventory,
+    seen: &Facts,
+    id: &Identity,
+    planner: impl Planner,
+) -> Result<Plan, Refusal> {
+    let plan = planner(want, seen, id);
+    assert_eq!(plan, planner(want, seen, id), "planning twice gives two plans");
     if let Ok(plan) = &plan {
         let problems = lint::problems(want, seen, id, plan);
         assert!(problems.is_empty(), "the plan is unsound: {problems:#?}\n{plan:#?}");
@@ -169,6 +185,15 @@ impl Sim {
 
     /// One process of cephdock that would mint the identity of `seed`. `None`: it was killed.
     pub(crate) async fn up(&self, seed: u8) -> Option<Run> {
+        self.run(seed, linted).await
+    }
+
+    /// One process that adds a node. `None`: it was killed.
+    pub(crate) async fn add_node(&self, seed: u8, node: &str) -> Option<Run> {
+        self.run(seed, adding(node)).await
+    }
+
+    async fn run(&self, seed: u8, planner: impl Planner) -> Option<Run> {
         {
             let mut world = self.world();
             world.steps = 0;
@@ -182,7 +207,7 @@ impl Sim {
         let mint = || identity(&self.want, seed).undecided();
         let events = Events::nowhere();
         let run = tokio::select! {
-            run = converge(&fleet, &self.want, linted, mint, &events, &stop) => Some(run),
+            run = converge(&fleet, &self.want, planner, mint, &events, &stop) => Some(run),
             () = self.shared.cut.notified() => None,
         };
         let mut world = self.world();
