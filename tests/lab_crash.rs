@@ -17,7 +17,7 @@ fn killed_at(lab: &Lab, what: &str, is: impl Fn(&Value) -> bool) {
     lab.cephdock(&inventory, &["plan", "--check"]).exits(4);
     until("what the killed run had started on the nodes to end", 60, || {
         let left = lab.everywhere(
-            "ps axww -o args | grep -E '^(python3 -c|docker system dial-stdio|sh -s)' || true",
+            "ps axww -o args | grep -E '^(python3 -c|docker system dial-stdio|sh -s|sh -c .*cephdock-lock)' || true",
         );
         if left.iter().all(String::is_empty) { Ok(()) } else { Err(format!("{left:.400?}")) }
     });

@@ -148,3 +148,65 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+
+    use super::SCRIPT;
+
+    struct Holder {
+        child: Child,
+        answer: String,
+    }
+
+    /// Runs the script here, with a second of silence, up to its first line.
+    fn ask(who: &str, file: &Path) -> Holder {
+        let mut child = Command::new("sh")
+            .args(["-c", SCRIPT, "cephdock-lock", who])
+            .arg(file)
+            .arg("1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut answer = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+        Holder { child, answer: answer.trim().to_owned() }
+    }
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            drop(self.child.stdin.take());
+            drop(self.child.wait());
+        }
+    }
+
+    #[test]
+    fn the_second_is_told_who_holds_it_and_gets_it_when_the_first_is_gone_or_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lock");
+        let mut first = ask("ops@laptop", &file);
+        assert_eq!(first.answer, "mine");
+        let beats = std::thread::spawn({
+            let mut stdin = first.child.stdin.take().unwrap();
+            move || {
+                for _ in 0..12 {
+                    std::thread::sleep(std::time::Duration::from_millis(400));
+                    stdin.write_all(b".").unwrap();
+                }
+                stdin // open, and silent from now on
+            }
+        });
+        let second = ask("ops@desk", &file);
+        assert!(second.answer.starts_with("held ops@laptop, since 20"), "{}", second.answer);
+        let stdin = beats.join().unwrap();
+        let third = ask("ops@desk", &file);
+        assert_eq!(third.answer, "mine", "the first one is silent");
+        drop(third);
+        assert_eq!(ask("ops@desk", &file).answer, "mine", "the third is gone");
+        drop(stdin);
+    }
+}

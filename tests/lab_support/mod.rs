@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) mod own;
 mod run;
 
 pub(crate) use run::{Run, Running};

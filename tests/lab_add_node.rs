@@ -1,0 +1,126 @@
+//! Nodes that join a cluster that runs, and two cephdocks that want the same cluster.
+
+mod lab_support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use lab_support::own::Own;
+
+const CLUSTER: &str = "  # the lab's
+  public_network: 10.32.3.0/24
+  image: registry.lab:5000/ceph/ceph:v18
+  config: {global: {mgr_initial_modules: iostat nfs}, mon: {mon_data_avail_warn: 1, mon_data_avail_crit: 1}}";
+const TWO: &str = "  # the first two
+  - {name: N1, address: 10.32.3.61, roles: [mon, mgr, osd], osds: [{file: 2GiB}]}   # in the cellar
+  - name: N2
+    address: 10.32.3.62
+    roles: [mon, osd]
+    osds:
+      - file: 2GiB   # small
+# what clients get
+client: {packages: off}
+";
+
+/// What runs on a node since when, and what its files are.
+fn seen(lab: &Own, node: &str) -> BTreeSet<String> {
+    let command = "docker ps -aq | xargs -r docker inspect -f '{{.Name}} {{.State.StartedAt}}'; \
+         sha256sum /etc/ceph/* $(find /var/lib/ceph -name keyring -o -name identity.json)";
+    lab.sh(node, command).lines().map(str::to_owned).collect()
+}
+
+fn changed(before: &BTreeSet<String>, after: &BTreeSet<String>) -> BTreeSet<String> {
+    let name =
+        |line: &String| line.split_whitespace().find(|w| w.starts_with('/')).map(str::to_owned);
+    before.symmetric_difference(after).filter_map(name).collect()
+}
+
+fn mon_hosts(lab: &Own, nodes: &[&str]) -> Vec<String> {
+    let host = |node: &&str| {
+        lab.sh(node, "sed -n 's/^mon_host = //p' /etc/ceph/ceph.conf").trim().to_owned()
+    };
+    nodes.iter().map(host).collect()
+}
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn nodes_join_and_two_operators_take_turns() {
+    let lab = Own::boot_bare(
+        "labadd",
+        &[
+            "N1/nspawn=10.32.3.61",
+            "N2/nspawn=10.32.3.62",
+            "N3/nspawn=10.32.3.63",
+            "N4/nspawn=10.32.3.64",
+        ],
+    );
+    let inventory = lab.inventory("add.yaml", CLUSTER, TWO);
+    lab.cephdock(&inventory, &["add-node", "N2"]).exits(1).says(&["no cluster yet", "cephdock up"]);
+    lab.cephdock(&inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
+    mistakes_leave_the_inventory_alone(&lab, &inventory);
+    a_mon_and_osd_joins(&lab, &inventory);
+    a_pure_client_joins(&lab, &inventory);
+    while_another_is_at_work(&lab, &inventory);
+    lab.cephdock(&inventory, &["plan", "--check"]).exits(0);
+}
+
+fn mistakes_leave_the_inventory_alone(lab: &Own, inventory: &Path) {
+    let before = fs::read(inventory).expect("the inventory");
+    lab.cephdock(inventory, &["add-node", "N9"]).exits(2).says(&["N9", "N1, N2", "--address"]);
+    let taken = ["add-node", "N9", "--address", "10.32.3.62"];
+    lab.cephdock(inventory, &taken).exits(2).says(&["10.32.3.62", "already taken"]);
+    let other = ["add-node", "N2", "--address", "10.32.3.62", "--role", "mgr"];
+    lab.cephdock(inventory, &other).exits(2).says(&["N2", "already"]);
+    let dry = [
+        "add-node",
+        "N3",
+        "--address",
+        "10.32.3.63",
+        "--role",
+        "osd",
+        "--file",
+        "2GiB",
+        "--dry-run",
+    ];
+    lab.cephdock(inventory, &dry).exits(0).says(&["N3", "osd.2"]);
+    assert_eq!(fs::read(inventory).expect("the inventory"), before);
+}
+
+fn a_mon_and_osd_joins(lab: &Own, inventory: &Path) {
+    let text = fs::read_to_string(inventory).expect("the inventory");
+    let before = [seen(lab, "N1"), seen(lab, "N2")];
+    let args = ["add-node", "N3", "--address", "10.32.3.63", "--role", "mon,osd", "--file", "2GiB"];
+    lab.cephdock(inventory, &args).exits(0).says(&["HEALTH_OK"]);
+    let entry = "  - {name: N3, address: 10.32.3.63, roles: [mon, osd], osds: [{file: 2GiB}]}\n";
+    let expected = text.replace("# small\n", &format!("# small\n{entry}"));
+    assert_eq!(fs::read_to_string(inventory).expect("the inventory"), expected);
+    for (node, before) in ["N1", "N2"].iter().zip(&before) {
+        let conf = BTreeSet::from(["/etc/ceph/ceph.conf".to_owned()]);
+        assert_eq!(changed(before, &seen(lab, node)), conf, "on {node}");
+    }
+    let all = "10.32.3.61,10.32.3.62,10.32.3.63";
+    assert_eq!(mon_hosts(lab, &["N1", "N2", "N3"]), [all; 3]);
+    let quorum = lab.sh("N1", "docker exec mon ceph quorum_status -f json");
+    assert!(quorum.contains(r#""quorum_names":["N1","N2","N3"]"#), "{quorum}");
+    lab.cephdock(inventory, &args).exits(0).says(&["othing to do"]);
+}
+
+fn a_pure_client_joins(lab: &Own, inventory: &Path) {
+    let before = [seen(lab, "N1"), seen(lab, "N2"), seen(lab, "N3")];
+    lab.cephdock(inventory, &["add-node", "N4", "--address", "10.32.3.64"]).exits(0);
+    assert_eq!([seen(lab, "N1"), seen(lab, "N2"), seen(lab, "N3")], before);
+    let files = lab.sh("N4", "ls /etc/ceph; docker ps -aq");
+    assert_eq!(files, "ceph.client.admin.keyring\nceph.conf\n");
+}
+
+fn while_another_is_at_work(lab: &Own, inventory: &Path) {
+    lab.sh("N2", "docker rm -f osd-1");
+    let mut up = lab.start_cephdock(inventory, &["up", "--json"]);
+    up.wait_for("a step", 60, |e| e["event"] == "step-started");
+    let refused = ["another cephdock is at work", "cephdock up", "since 20", "process"];
+    lab.cephdock(inventory, &["add-node", "N4"]).exits(1).says(&refused);
+    lab.cephdock(inventory, &["status"]); // looking is free; how it is at this moment does not matter
+    up.kill();
+    lab.cephdock(inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
+}

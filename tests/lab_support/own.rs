@@ -1,0 +1,94 @@
+//! A lab beside the others, for a test file that needs nodes of its own kind or number.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::run::{Run, Running};
+use super::{Command, LAB, bounded};
+
+/// Booting two dozen nodes takes its time.
+const BOOT_SECONDS: u64 = 900;
+const SECONDS: u64 = 600;
+
+/// A lab that is taken down when it is dropped.
+pub(crate) struct Own {
+    ns: &'static str,
+}
+
+impl Own {
+    /// Boots nodes given as `NAME/KIND=IP`, with the Ceph image on them.
+    pub(crate) fn boot(ns: &'static str, nodes: &[&str]) -> Self {
+        Self::up(ns, &[], nodes)
+    }
+
+    /// Boots them without the image.
+    pub(crate) fn boot_bare(ns: &'static str, nodes: &[&str]) -> Self {
+        Self::up(ns, &["--bare"], nodes)
+    }
+
+    fn up(ns: &'static str, options: &[&str], nodes: &[&str]) -> Self {
+        let own = Self { ns };
+        own.lab(60, &["down"]).ok();
+        own.more(options, nodes);
+        own
+    }
+
+    /// Boots more nodes, or the same ones where they were off.
+    pub(crate) fn more(&self, options: &[&str], nodes: &[&str]) {
+        self.lab(BOOT_SECONDS, &[&["up"], options, nodes].concat()).ok();
+    }
+
+    /// Runs `tests/lab/lab` in this lab.
+    pub(crate) fn lab(&self, seconds: u64, args: &[&str]) -> Run {
+        let mut command = bounded(seconds);
+        self.environment(command.arg(LAB).args(args));
+        Run::of(&format!("lab {}", args.join(" ")), &mut command)
+    }
+
+    fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("LAB_NS", self.ns).env("SSH_AUTH_SOCK", "").env_remove("LAB_NET")
+    }
+
+    /// Runs a shell command on a node as root.
+    pub(crate) fn ssh(&self, node: &str, command: &str) -> Run {
+        self.lab(SECONDS, &["ssh", node, command])
+    }
+
+    /// The output of a shell command on a node that has to succeed.
+    pub(crate) fn sh(&self, node: &str, command: &str) -> String {
+        self.ssh(node, command).ok().out
+    }
+
+    /// Writes an inventory: the `cluster:` and `nodes:` given, and how the lab's nodes are logged in to.
+    pub(crate) fn inventory(&self, name: &str, cluster: &str, nodes: &str) -> PathBuf {
+        let all = self.lab(60, &["inventory"]).ok().out;
+        let (from, to) = (all.find("ssh:").expect("ssh"), all.find("nodes:").expect("nodes"));
+        let text = format!("cluster:\n{cluster}\n{}\nnodes:\n{nodes}", all[from..to].trim_end());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.ns);
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        fs::write(&path, text).expect("an inventory");
+        path
+    }
+
+    /// Runs `cephdock -i INVENTORY ARGS` to its end, as the admin.
+    pub(crate) fn cephdock(&self, inventory: &Path, args: &[&str]) -> Run {
+        let path = inventory.to_str().expect("text");
+        let all = [&["run", env!("CARGO_BIN_EXE_cephdock"), "-i", path], args].concat();
+        self.lab(SECONDS, &all)
+    }
+
+    /// Starts `cephdock`, to be looked at and killed while it runs.
+    pub(crate) fn start_cephdock(&self, inventory: &Path, args: &[&str]) -> Running {
+        let path = inventory.to_str().expect("text");
+        let mut command = Command::new(LAB);
+        command.args(["run", env!("CARGO_BIN_EXE_cephdock"), "-i", path]).args(args);
+        Running::start(self.environment(&mut command))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop(self.lab(120, &["down"]));
+    }
+}
