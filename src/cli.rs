@@ -107,6 +107,24 @@ pub enum Command {
         after_help = "Examples:\n  cephdock status\n  cephdock status --watch\n  cephdock status --json | jq .health"
     )]
     Status(Status),
+    /// Show what a daemon says.
+    #[command(
+        after_help = "Examples:\n  cephdock logs B1 mon\n  cephdock logs B2 osd-3 -n 500\n  cephdock logs B1 mgr --follow"
+    )]
+    Logs(Logs),
+    /// Run a ceph command in the container of the first mon that runs.
+    #[command(
+        after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty"
+    )]
+    Ceph(Ceph),
+    /// Print completions for a shell.
+    #[command(
+        after_help = "Example:\n  cephdock completions bash >/etc/bash_completion.d/cephdock"
+    )]
+    Completions(Completions),
+    /// Print the manual page, or that of a command.
+    #[command(after_help = "Example:\n  cephdock man up | man -l -")]
+    Man(Man),
 }
 
 /// `up`.
@@ -177,6 +195,47 @@ pub struct Status {
     /// Show it again every few seconds, until Ctrl-C.
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     pub watch: Option<Duration>,
+}
+
+/// `logs`.
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// The node it runs on.
+    #[arg(value_name = "NODE", value_parser = NodeName::new)]
+    pub node: NodeName,
+    /// `mon`, `mgr`, or `osd-3` for OSD number 3.
+    #[arg(value_name = "DAEMON")]
+    pub daemon: String,
+    /// How many of the last lines.
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
+    pub lines: usize,
+    /// Go on with what comes, until Ctrl-C.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// `ceph`.
+#[derive(Debug, Clone, Args)]
+pub struct Ceph {
+    /// What follows `ceph`, after `--`.
+    #[arg(value_name = "ARGS", required = true, last = true)]
+    pub args: Vec<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Clone, Args)]
+pub struct Man {
+    /// A command; without one, the page of cephdock itself.
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -104,6 +104,15 @@ pub struct StageTime {
     pub seconds: f64,
 }
 
+/// A piece of what a program on a node prints, passed on as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// Of stdout.
+    Out(&'a [u8]),
+    /// Of stderr.
+    Err(&'a [u8]),
+}
+
 /// Where events go. Cheap to clone; sending never blocks and never fails (nobody listening is fine).
 #[derive(Debug, Clone)]
 pub struct Events(Option<mpsc::UnboundedSender<Event>>);

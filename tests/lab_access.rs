@@ -60,6 +60,62 @@ fn a_whole_bring_up_without_forwarding() {
     assert_eq!(ways(&lab, &inventory), ["B1 dial-stdio", "B2 dial-stdio", "B3 dial-stdio"]);
 }
 
+/// Runs a command on a terminal, and answers every question for a password with the first argument.
+const TYPIST: &str = r#"
+import os, pty, select, sys, time
+answer, command = sys.argv[1], sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+said, answered, end = b"", 0, time.monotonic() + 300
+while time.monotonic() < end:
+    try:
+        if select.select([terminal], [], [], 1)[0]:
+            said += os.read(terminal, 65536)
+    except OSError:
+        break
+    if said.lower().count(b"password") > answered and said.rstrip(b"\x1b[?25hl").rstrip().endswith(b":"):
+        answered += 1
+        os.write(terminal, answer.encode() + b"\n")
+else:
+    os.kill(pid, 9)
+sys.stdout.write(said.decode(errors="replace"))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn a_password_typed_on_a_terminal() {
+    let lab = lab();
+    lab.fresh();
+    let password = "correct-horse";
+    lab.everywhere(&format!("echo ops:{password} | chpasswd"));
+    // one node takes passwords only the other way
+    lab.sh("B2", "printf 'PasswordAuthentication no\nKbdInteractiveAuthentication yes\n' >/etc/ssh/sshd_config.d/test.conf; systemctl restart ssh");
+    let inventory = lab.inventory(&[("user: root", "user: ops")]);
+    let text = std::fs::read_to_string(&inventory).expect("the inventory");
+    let keyless: Vec<&str> = text.lines().filter(|l| !l.contains("identity_file")).collect();
+    assert_eq!(keyless.len() + 1, text.lines().count());
+    std::fs::write(&inventory, keyless.join("\n") + "\n").expect("an inventory");
+    let path = inventory.to_str().expect("text");
+    let home = tempfile::tempdir().expect("a home without keys");
+    let home = format!("HOME={}", home.path().display());
+    let typed = |word: &str| {
+        let cephdock = env!("CARGO_BIN_EXE_cephdock");
+        let run =
+            ["run", "env", &home, "python3", "-c", TYPIST, word, cephdock, "-i", path, "status"];
+        lab.lab(400, &run)
+    };
+    // there is no cluster, so a look at three nodes that were reached ends with 4
+    let seen = typed(password).exits(4);
+    assert!(!seen.all().contains(password), "a password is not echoed: {}", seen.all());
+    for node in lab_support::NODES {
+        let row = seen.out.lines().find(|l| l.trim_start().starts_with(node));
+        assert!(row.is_some_and(|l| !l.contains("unreachable")), "{node}: {}", seen.all());
+    }
+    typed("wrong").exits(4).says(&["password"]);
+}
+
 /// Puts a second image into the lab's registry: the layers of `FROM`, and a configuration with an entrypoint, a
 /// working directory and a user.
 const OTHER_IMAGE: &str = r#"

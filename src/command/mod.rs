@@ -18,6 +18,9 @@ use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
 use crate::ssh::{Client, LocalSsh};
 
 mod add_node;
+mod ceph;
+mod help;
+mod logs;
 mod plan;
 mod status;
 mod up;
@@ -56,6 +59,10 @@ pub async fn run(cli: Cli) -> Exit {
         Command::AddNode(options) => add_node::run(&global, options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
+        Command::Logs(options) => logs::run(&global, &options).await,
+        Command::Ceph(options) => ceph::run(&global, &options).await,
+        Command::Completions(options) => help::completions(&global, &options),
+        Command::Man(options) => help::man(&global, &options),
     }
 }
 

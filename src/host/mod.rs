@@ -23,6 +23,7 @@ mod lock;
 mod node;
 mod observe;
 mod perform;
+mod talk;
 mod wait;
 
 pub use lock::{LockError, OperatorLock};

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::event::Event;
+use crate::event::{Event, Said};
 use crate::status::Status;
 
 mod bars;
@@ -86,6 +86,27 @@ impl Look {
     /// error.
     pub fn print(&self, text: &str) {
         write(&mut stdout(), text);
+    }
+
+    /// Passes on what a node said, to the stream it belongs to. On a terminal it is cleaned, for it could move the cursor.
+    pub fn pass_on(&self, said: Said<'_>) {
+        let text = |bytes: &[u8], stream: Stream| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            if !stream.is_terminal() {
+                return text;
+            }
+            let lines = text.split_inclusive('\n');
+            lines
+                .map(|l| {
+                    text::clean(l.trim_end_matches('\n'))
+                        + if l.ends_with('\n') { "\n" } else { "" }
+                })
+                .collect()
+        };
+        match said {
+            Said::Out(bytes) => write(&mut stdout(), &text(bytes, Stream::Out)),
+            Said::Err(bytes) => write(&mut stderr(), &text(bytes, Stream::Err)),
+        }
     }
 
     /// Prints a value as one line of JSON on stdout.
