@@ -145,8 +145,8 @@ fn the_example_inventory_means_what_it_says() {
     assert_eq!(names, ["B1", "B2", "B3", "B4"]);
     assert_eq!(nodes[1].osds, [OsdSpec::File(20 << 30)]);
     assert_eq!((nodes[1].ssh.host.as_str(), nodes[1].ssh.port), ("b2.example.org", 2222));
-    assert_eq!(nodes[1].ssh.jump, None);
-    assert!(nodes[0].ssh.jump.is_some());
+    assert!(nodes[1].ssh.jump.is_empty());
+    assert!(!nodes[0].ssh.jump.is_empty());
     assert_eq!(nodes[0].ssh.host_key, HostKeyPolicy::Strict);
     assert_eq!(loaded.inventory.volumes.driver, VolumeDriver::Plugin("rexray/rbd".into()));
 }
@@ -158,7 +158,7 @@ fn relative_paths_start_at_the_inventory() {
                 nodes: [{name: a, address: 10.0.0.1, roles: [mon, mgr, osd], osds: [file: 2G]}]\n";
     let inventory = parse_here(text).unwrap().inventory;
     assert_eq!(inventory.cluster.image_archive, Some("site/a.tar".into()));
-    assert_eq!(inventory.nodes[0].ssh.identity_file, Some("/home/ops/k".into()));
+    assert_eq!(inventory.nodes[0].ssh.identity_files, [Path::new("/home/ops/k")]);
     assert_eq!(inventory.nodes[0].ssh.known_hosts, Path::new("/k"));
     // without a home folder `~` is a problem, and so is the default known_hosts
     let homeless = parse(text, Path::new("i.yaml"), None).unwrap_err();

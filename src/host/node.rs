@@ -73,8 +73,9 @@ async fn connect(
     client: &Client,
     patience: Duration,
 ) -> Result<Node, HostError> {
-    let session = client.connect(&node.ssh, patience).await?;
-    let root = node.ssh.user == "root";
+    let settings = client.configured(&node.ssh).await?;
+    let session = client.connect_configured(&settings, patience).await?;
+    let root = settings.user == "root";
     let docker = docker::connect(&session, DOCKER_SOCKET, root, DOCKER_DEADLINE).await;
     let docker = docker.map_err(|e| match e.hint() {
         Some(hint) => format!("{e}; {hint}"),

@@ -71,31 +71,34 @@ pub(super) fn host(text: &str) -> Result<String, Wrong> {
 pub(super) enum Route {
     /// Without a bastion.
     Direct,
-    /// By way of one.
-    Through(Jump),
+    /// By way of these, in order.
+    Through(Vec<Jump>),
 }
 
 impl Route {
-    /// The bastion, if there is one.
-    pub(super) fn jump(self) -> Option<Jump> {
+    /// The bastions.
+    pub(super) fn jumps(self) -> Vec<Jump> {
         match self {
-            Self::Direct => None,
-            Self::Through(jump) => Some(jump),
+            Self::Direct => Vec::new(),
+            Self::Through(jumps) => jumps,
         }
     }
 }
 
-/// `[user@]host[:port]`, or `none` (OpenSSH's word) for no bastion in spite of the default.
+/// `[user@]host[:port]`, several with commas between them, or `none` (OpenSSH's word) for no bastion in spite of the
+/// default.
 pub(super) fn jump(text: &str) -> Result<Route, Wrong> {
-    const FORM: &str =
-        "write `host`, `user@host:port` or `user@[fd00::1]:port`; `none` for no bastion";
-    let wrong = |message: &str| Wrong::new(message, FORM);
     if text == "none" {
         return Ok(Route::Direct);
     }
-    if text.contains(',') {
-        return Err(wrong("only one bastion can be jumped over"));
-    }
+    text.split(',').map(|one| one_jump(one.trim())).collect::<Result<_, _>>().map(Route::Through)
+}
+
+/// One `[user@]host[:port]`.
+pub(super) fn one_jump(text: &str) -> Result<Jump, Wrong> {
+    const FORM: &str = "write `host`, `user@host:port` or `user@[fd00::1]:port`, commas between several; `none` for no \
+         bastion";
+    let wrong = |message: &str| Wrong::new(message, FORM);
     let (login, rest) = match text.rsplit_once('@') {
         Some((login, rest)) => (Some(login), rest),
         None => (None, text),
@@ -116,8 +119,8 @@ pub(super) fn jump(text: &str) -> Result<Route, Wrong> {
         None => (rest, None),
     };
     let host = host(name).map_err(|_| wrong("this is not a bastion"))?;
-    let port = digits.map_or(Ok(22), port).map_err(|w| wrong(&w.message))?;
-    Ok(Route::Through(Jump { user: login, host, port }))
+    let port = digits.map(port).transpose().map_err(|w| wrong(&w.message))?;
+    Ok(Jump { user: login, host, port })
 }
 
 /// A host key's fingerprint as `ssh-keygen -l` prints it.
@@ -145,18 +148,21 @@ mod tests {
 
     #[test]
     fn jumps_have_an_optional_user_and_port() {
-        let jump = |t| jump(t).ok().and_then(Route::jump).map(|j| (j.user, j.host, j.port));
+        let jump = |t| one_jump(t).ok().map(|j| (j.user, j.host, j.port));
         let ops = || Some("ops".to_owned());
-        assert_eq!(jump("ops@bastion:2222"), Some((ops(), "bastion".into(), 2222)));
-        assert_eq!(jump("bastion"), Some((None, "bastion".into(), 22)));
-        assert_eq!(jump("fd00::1"), Some((None, "fd00::1".into(), 22)));
-        assert_eq!(jump("ops@[fd00::1]:2222"), Some((ops(), "fd00::1".into(), 2222)));
-        assert_eq!(jump("[fe80::1%eth0]"), Some((None, "fe80::1%eth0".into(), 22)));
-        for bad in
-            ["", "@h", "-oX@h", "-h", "h:", "h:0", "h:x", "a,b", "[::1", "[::1]22", "a b", "u:p@h"]
+        assert_eq!(jump("ops@bastion:2222"), Some((ops(), "bastion".into(), Some(2222))));
+        assert_eq!(jump("bastion"), Some((None, "bastion".into(), None)));
+        assert_eq!(jump("fd00::1"), Some((None, "fd00::1".into(), None)));
+        assert_eq!(jump("ops@[fd00::1]:2222"), Some((ops(), "fd00::1".into(), Some(2222))));
+        assert_eq!(jump("[fe80::1%eth0]"), Some((None, "fe80::1%eth0".into(), None)));
+        for bad in ["", "@h", "-oX@h", "-h", "h:", "h:0", "h:x", "[::1", "[::1]22", "a b", "u:p@h"]
         {
             assert_eq!(jump(bad), None, "{bad}");
         }
+        let several = super::jump("ops@one:2222, two").map(Route::jumps).unwrap_or_default();
+        assert_eq!(several.iter().map(|j| j.host.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(super::jump("none"), Ok(Route::Direct));
+        assert!(super::jump("one,").is_err());
     }
 
     #[test]

@@ -182,16 +182,50 @@ pub struct Ssh {
     pub port: u16,
     /// Login, `root` by default. Another user needs sudo without a password.
     pub user: String,
-    /// A private key; without one the agent is asked, then the usual files in ~/.ssh.
-    pub identity_file: Option<PathBuf>,
-    /// A bastion to go through.
-    pub jump: Option<Jump>,
+    /// Private keys; without any the agent is asked, then the usual files in ~/.ssh.
+    pub identity_files: Vec<PathBuf>,
+    /// The agent may offer no other keys than those.
+    pub identities_only: bool,
+    /// Bastions to go through, in order.
+    pub jump: Vec<Jump>,
     /// The `known_hosts` file.
     pub known_hosts: PathBuf,
     /// What to do with a host key that is not in it.
     pub host_key: HostKeyPolicy,
     /// The node's pinned host key, `SHA256:…` as `ssh-keygen -l` prints it. It alone counts then.
     pub fingerprint: Option<String>,
+    /// What of the above is a default: the user's own SSH configuration comes before those.
+    pub unset: Unset,
+}
+
+/// Fields of [`Ssh`] that the inventory does not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each field that can be left open")]
+pub struct Unset {
+    /// `port`.
+    pub port: bool,
+    /// `user`.
+    pub user: bool,
+    /// `jump`.
+    pub jump: bool,
+    /// `known_hosts`.
+    pub known_hosts: bool,
+    /// `host_key`.
+    pub host_key: bool,
+    /// `identity_file`.
+    pub identity_files: bool,
+}
+
+impl Unset {
+    /// Nothing was given.
+    pub const ALL: Self = Self {
+        port: true,
+        user: true,
+        jump: true,
+        known_hosts: true,
+        host_key: true,
+        identity_files: true,
+    };
 }
 
 /// `ssh.jump`: `[user@]host[:port]`.
@@ -201,8 +235,15 @@ pub struct Jump {
     pub user: Option<String>,
     /// Name or address of the bastion.
     pub host: String,
-    /// Its port, 22 by default.
-    pub port: u16,
+    /// Its port, 22 unless given.
+    pub port: Option<u16>,
+}
+
+impl Jump {
+    /// Reads `[user@]host[:port]`; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        login::one_jump(text).map_err(|wrong| format!("{text}: {}; {}", wrong.message, wrong.fix))
+    }
 }
 
 /// `ssh.host_key`.

@@ -8,7 +8,7 @@ use super::login::{self, Route};
 use super::schema;
 use super::tree::{Node, Span};
 use super::values::Wrong;
-use super::{HostKeyPolicy, Ssh};
+use super::{HostKeyPolicy, Ssh, Unset};
 
 /// What an `ssh:` says; `None` is left to the defaults.
 #[derive(Debug, Default)]
@@ -90,12 +90,26 @@ pub(super) fn merged(
     address: IpAddr,
     known_hosts: PathBuf,
 ) -> Ssh {
+    let unset = Unset {
+        port: own.port.or(defaults.port).is_none(),
+        user: own.user.is_none() && defaults.user.is_none(),
+        jump: own.jump.is_none() && defaults.jump.is_none(),
+        known_hosts: own.known_hosts.is_none() && defaults.known_hosts.is_none(),
+        host_key: own.host_key.or(defaults.host_key).is_none(),
+        identity_files: own.identity_file.is_none() && defaults.identity_file.is_none(),
+    };
     Ssh {
+        unset,
         host: own.host.map_or_else(|| address.to_string(), |h| h.it),
         port: own.port.or(defaults.port).unwrap_or(22),
         user: own.user.or_else(|| defaults.user.clone()).unwrap_or_else(|| "root".to_owned()),
-        identity_file: own.identity_file.or_else(|| defaults.identity_file.clone()),
-        jump: own.jump.or_else(|| defaults.jump.clone()).and_then(Route::jump),
+        identity_files: own
+            .identity_file
+            .or_else(|| defaults.identity_file.clone())
+            .into_iter()
+            .collect(),
+        identities_only: false,
+        jump: own.jump.or_else(|| defaults.jump.clone()).map(Route::jumps).unwrap_or_default(),
         known_hosts: own
             .known_hosts
             .or_else(|| defaults.known_hosts.clone())

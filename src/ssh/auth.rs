@@ -156,9 +156,12 @@ impl Login<'_> {
             }
         };
         // the key the inventory names goes first, so that a full agent cannot use up the attempts
-        let wanted =
-            self.settings.identity_file.as_deref().and_then(|p| keyfile::look(p).ok()?.public);
-        keys.sort_by_key(|k| wanted.as_deref() != Some(k.blob()));
+        let named = self.settings.identity_files.iter();
+        let wanted: Vec<Vec<u8>> = named.filter_map(|p| keyfile::look(p).ok()?.public).collect();
+        keys.sort_by_key(|k| !wanted.iter().any(|w| w == k.blob()));
+        if self.settings.identities_only {
+            keys.retain(|k| wanted.iter().any(|w| w == k.blob()));
+        }
         let cap = if self.key_paths().is_empty() { MAX_KEYS } else { MAX_AGENT_KEYS };
         if keys.is_empty() {
             self.tried.push("agent: holds no key".into());
@@ -178,10 +181,10 @@ impl Login<'_> {
         Ok(No)
     }
 
-    /// The inventory's key file; without one, those of the usual ones that exist.
+    /// The key files that are named; without any, those of the usual ones that exist.
     fn key_paths(&self) -> Vec<PathBuf> {
-        if let Some(path) = &self.settings.identity_file {
-            return vec![path.clone()];
+        if !self.settings.identity_files.is_empty() {
+            return self.settings.identity_files.clone();
         }
         let Some(dir) = &self.local.ssh_dir else { return Vec::new() };
         ["id_ed25519", "id_ecdsa", "id_rsa"]

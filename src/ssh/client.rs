@@ -16,11 +16,12 @@ use tokio::sync::{Mutex, oneshot};
 use super::auth;
 use super::clock::Clock;
 use super::codes;
+use super::config;
 use super::driver;
 use super::hostkey;
 use super::prompt::{Prompt, Prompts};
 use super::{Session, SshError};
-use crate::inventory::Ssh;
+use crate::inventory::{Jump, Ssh, Unset};
 
 /// What is used of the operator's own SSH set-up.
 #[derive(Debug, Clone, Default)]
@@ -29,12 +30,14 @@ pub struct LocalSsh {
     pub agent_socket: Option<PathBuf>,
     /// The folder with the usual key files.
     pub ssh_dir: Option<PathBuf>,
+    /// The user's SSH configuration.
+    pub config: Option<PathBuf>,
     /// Whether a host key that is accepted because it is new is added to `known_hosts`. A dry run writes nothing.
     pub record_host_keys: bool,
 }
 
 impl LocalSsh {
-    /// `SSH_AUTH_SOCK` and `~/.ssh`.
+    /// `SSH_AUTH_SOCK`, `~/.ssh` and `~/.ssh/config`.
     pub fn of_this_user(record_host_keys: bool) -> Self {
         Self {
             record_host_keys,
@@ -42,15 +45,20 @@ impl LocalSsh {
                 .filter(|s| !s.is_empty())
                 .map(PathBuf::from),
             ssh_dir: std::env::home_dir().map(|h| h.join(".ssh")),
+            config: std::env::home_dir().map(|h| h.join(".ssh/config")).filter(|c| c.is_file()),
         }
     }
 }
+
+/// User, host and port.
+type Hop = (String, String, u16);
 
 /// What the connections of one run share: answers to questions, the agent, and the connections to jump hosts.
 pub struct Client {
     prompt: Arc<dyn Prompt>,
     local: LocalSsh,
-    jumps: Mutex<HashMap<(String, u16, String), Session>>,
+    /// By the way to each: every hop up to it.
+    jumps: Mutex<HashMap<Vec<Hop>, Session>>,
 }
 
 impl fmt::Debug for Client {
@@ -74,39 +82,54 @@ impl Client {
         Self { prompt: Arc::new(Prompts::new(prompt)), local, jumps: Mutex::default() }
     }
 
-    /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; a jump host gets as
+    /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; each jump host gets as
     /// much again, once for all nodes behind it.
     pub async fn connect(&self, settings: &Ssh, deadline: Duration) -> Result<Session, SshError> {
-        let clock = Arc::new(Clock::start(address(settings), deadline));
-        let Some(jump) = &settings.jump else {
-            return self.login(settings, None, &clock).await;
-        };
-        let bastion = Ssh {
-            host: jump.host.clone(),
-            port: jump.port,
-            user: jump.user.clone().unwrap_or_else(|| settings.user.clone()),
-            jump: None,
-            fingerprint: None,
-            ..settings.clone()
-        };
-        let through = |source| SshError::Jump { host: address(&bastion), source: Box::new(source) };
-        let session = self.jump(&bastion, deadline).await.map_err(through)?;
-        // the jump host's share is not this node's
-        let clock = Arc::new(Clock::start(address(settings), deadline));
-        self.login(settings, Some(&session), &clock).await
+        self.connect_configured(&self.configured(settings).await?, deadline).await
     }
 
-    /// The connection to a jump host, made once.
-    async fn jump(&self, bastion: &Ssh, deadline: Duration) -> Result<Session, SshError> {
-        let name = (bastion.host.clone(), bastion.port, bastion.user.clone());
-        let mut jumps = self.jumps.lock().await;
-        if let Some(session) = jumps.get(&name).filter(|s| s.lost().is_none()) {
-            return Ok(session.clone());
+    /// Connects with settings as they are.
+    pub async fn connect_configured(
+        &self,
+        settings: &Ssh,
+        deadline: Duration,
+    ) -> Result<Session, SshError> {
+        let via = self.jump(settings, deadline).await?;
+        // the jump hosts' share is not this node's
+        let clock = Arc::new(Clock::start(address(settings), deadline));
+        self.login(settings, via.as_ref(), &clock).await
+    }
+
+    /// With what the user's own SSH configuration says, where the inventory leaves it open.
+    pub async fn configured(&self, settings: &Ssh) -> Result<Ssh, SshError> {
+        match &self.local.config {
+            Some(config) => config::apply(settings, config).await,
+            None => Ok(settings.clone()),
         }
-        let clock = Arc::new(Clock::start(address(bastion), deadline));
-        let session = self.login(bastion, None, &clock).await?;
-        jumps.insert(name, session.clone());
-        Ok(session)
+    }
+
+    /// The connection to the last of a node's jump hosts, each made once and through the one before.
+    async fn jump(&self, node: &Ssh, deadline: Duration) -> Result<Option<Session>, SshError> {
+        let mut via: Option<Session> = None;
+        let mut way = Vec::new();
+        for jump in &node.jump {
+            let bastion = self.configured(&bastion(jump, node)).await?;
+            way.push((bastion.user.clone(), bastion.host.clone(), bastion.port));
+            let mut jumps = self.jumps.lock().await;
+            if let Some(session) = jumps.get(&way).filter(|s| s.lost().is_none()) {
+                via = Some(session.clone());
+                continue;
+            }
+            let clock = Arc::new(Clock::start(address(&bastion), deadline));
+            let login = self.login(&bastion, via.as_ref(), &clock).await;
+            let session = login.map_err(|source| SshError::Jump {
+                host: address(&bastion),
+                source: Box::new(source),
+            })?;
+            jumps.insert(way.clone(), session.clone());
+            via = Some(session);
+        }
+        Ok(via)
     }
 
     /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, or
@@ -163,6 +186,31 @@ impl Client {
                 Err(_) => {}
             }
         }
+    }
+}
+
+/// How a jump host is logged in to: like the node behind it, where nothing else is said.
+fn bastion(jump: &Jump, node: &Ssh) -> Ssh {
+    Ssh {
+        host: jump.host.clone(),
+        port: jump.port.unwrap_or(22),
+        user: jump.user.clone().unwrap_or_else(|| node.user.clone()),
+        // a key that the user's configuration names is for that host alone
+        identity_files: if node.unset.identity_files {
+            Vec::new()
+        } else {
+            node.identity_files.clone()
+        },
+        identities_only: false,
+        jump: Vec::new(),
+        fingerprint: None,
+        unset: Unset {
+            port: jump.port.is_none(),
+            user: jump.user.is_none(),
+            jump: false,
+            ..node.unset
+        },
+        ..node.clone()
     }
 }
 

@@ -16,6 +16,14 @@ pub enum SshError {
         #[source]
         source: io::Error,
     },
+    /// What the user's own SSH configuration says of the host cannot be used.
+    #[error("the SSH configuration for {host} cannot be used: {why}")]
+    Config {
+        /// The host as the inventory has it.
+        host: String,
+        /// Why not.
+        why: String,
+    },
     /// No TCP connection.
     #[error("cannot connect to {to}")]
     Connect {
@@ -164,6 +172,9 @@ impl SshError {
     /// What the user should do, in one sentence, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Config { host, .. } => {
+                format!("look at `ssh -G {host}`, or write what is needed under `ssh:` in the inventory")
+            }
             Self::Resolve { .. } => "set ssh.host to a name or address that resolves from here".into(),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 "is sshd running there, and is ssh.port right?".into()

@@ -26,6 +26,7 @@ mod channel;
 mod client;
 mod clock;
 mod codes;
+mod config;
 mod driver;
 mod error;
 mod hostkey;

@@ -7,7 +7,7 @@ use cephdock::inventory::{Jump, Ssh};
 use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
 
 use crate::sshd::Sshd;
-use crate::{SOON, stdout};
+use crate::{SOON, eventually, stdout};
 
 /// Settings for `node` behind `bastion`; both know the node's login key, and one file knows both hosts.
 fn through(bastion: &Sshd, node: &Sshd) -> Ssh {
@@ -15,8 +15,8 @@ fn through(bastion: &Sshd, node: &Sshd) -> Ssh {
     let known = |s: &Sshd| fs::read_to_string(s.path("known_hosts")).expect("there");
     let both = format!("{}{}", known(bastion), known(node));
     fs::write(node.path("both"), both).expect("written");
-    let jump = Jump { user: None, host: "127.0.0.1".into(), port: bastion.port };
-    Ssh { jump: Some(jump), known_hosts: node.path("both"), ..node.settings() }
+    let jump = Jump { user: None, host: "127.0.0.1".into(), port: Some(bastion.port) };
+    Ssh { jump: vec![jump], known_hosts: node.path("both"), ..node.settings() }
 }
 
 fn client() -> Client {
@@ -66,7 +66,7 @@ async fn the_bastion_is_told_apart_from_the_node() {
     fs::create_dir_all(settings.known_hosts.parent().expect("one")).expect("made");
     let settings = Ssh {
         known_hosts: bastion.path("known_hosts"),
-        identity_file: Some(bastion.path("id")),
+        identity_files: vec![bastion.path("id")],
         ..settings
     };
     let error = client().connect(&settings, SOON).await.expect_err("the node is down");
@@ -85,4 +85,24 @@ async fn a_bastion_that_dies_takes_the_nodes_connection_with_it() {
     let (result, ()) = tokio::join!(stuck, async { bastion.kill() });
     assert!(matches!(result, Err(SshError::Lost { .. })), "{result:?}");
     assert!(session.lost().is_some());
+}
+
+#[tokio::test]
+async fn two_bastions_in_a_row() {
+    let (outer, inner, node) = (Sshd::start(""), Sshd::start(""), Sshd::start(""));
+    let settings = through(&inner, &node);
+    outer.authorize(&fs::read_to_string(node.path("id.pub")).expect("public"));
+    let outer_key = fs::read_to_string(outer.path("known_hosts")).expect("there");
+    let known = fs::read_to_string(&settings.known_hosts).expect("there");
+    fs::write(&settings.known_hosts, known + &outer_key).expect("written");
+    let first = Jump { user: None, host: "127.0.0.1".into(), port: Some(outer.port) };
+    let settings = Ssh { jump: [vec![first], settings.jump].concat(), ..settings };
+    let session = client().connect(&settings, SOON).await.expect("through both");
+    let seen = stdout(&session, "echo $SSH_CONNECTION").await;
+    assert!(seen.trim().ends_with(&node.port.to_string()), "{seen}");
+    for bastion in [&outer, &inner] {
+        assert!(bastion.log().contains("Accepted publickey"), "{}", bastion.log());
+    }
+    drop(outer);
+    eventually("the way through a dead bastion ends", || session.lost().is_some()).await;
 }

@@ -45,7 +45,7 @@ async fn every_usual_kind_of_key_file() {
         run("ssh-keygen", &["-q", "-t", key_type, "-m", format, "-N", passphrase, "-f", file]);
         sshd.authorize(&fs::read_to_string(path.with_extension("pub")).expect("public"));
         let prompt = Arc::new(Answers::new(&["sesame"]));
-        let settings = Ssh { identity_file: Some(path), ..sshd.settings() };
+        let settings = Ssh { identity_files: vec![path], ..sshd.settings() };
         let client = Client::new(prompt.clone(), LocalSsh::default());
         client.connect(&settings, SOON).await.unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(prompt.asked().len(), usize::from(!passphrase.is_empty()), "{name}");
@@ -61,7 +61,7 @@ async fn a_passphrase_is_asked_for_once_for_all_nodes() {
     two.authorize(&public);
     let prompt = Arc::new(Answers::new(&["wrong", "sesame"]));
     let client = Client::new(prompt.clone(), LocalSsh::default());
-    let with = |sshd: &Sshd| Ssh { identity_file: Some(path.clone()), ..sshd.settings() };
+    let with = |sshd: &Sshd| Ssh { identity_files: vec![path.clone()], ..sshd.settings() };
     let (one, two) = (with(&one), with(&two));
     let (first, second) = tokio::join!(client.connect(&one, SOON), client.connect(&two, SOON));
     first.expect("logged in");
@@ -77,7 +77,7 @@ async fn an_encrypted_key_with_nobody_to_ask() {
     let path = sshd.path("locked");
     sshd.authorize(&keygen(&path, "ed25519", "sesame"));
     let error =
-        connect(&Ssh { identity_file: Some(path), ..sshd.settings() }).await.expect_err("refused");
+        connect(&Ssh { identity_files: vec![path], ..sshd.settings() }).await.expect_err("refused");
     assert!(
         error.to_string().contains("locked: it needs a passphrase and there is nobody to ask"),
         "{error}"
@@ -91,7 +91,7 @@ async fn a_key_the_server_does_not_know() {
     let path = sshd.path("other");
     keygen(&path, "ed25519", "");
     let error =
-        connect(&Ssh { identity_file: Some(path), ..sshd.settings() }).await.expect_err("refused");
+        connect(&Ssh { identity_files: vec![path], ..sshd.settings() }).await.expect_err("refused");
     assert!(matches!(error, SshError::Auth { .. }), "{error:?}");
     assert!(error.to_string().contains("/other: refused by the server"), "{error}");
     assert!(error.hint().expect("one").contains("authorized_keys"), "{error:?}");
@@ -108,7 +108,7 @@ async fn a_key_file_others_can_read() {
 #[tokio::test]
 async fn a_key_file_that_is_not_there() {
     let sshd = Sshd::start("");
-    let settings = Ssh { identity_file: Some("/nonexistent/key".into()), ..sshd.settings() };
+    let settings = Ssh { identity_files: vec!["/nonexistent/key".into()], ..sshd.settings() };
     let error = connect(&settings).await.expect_err("refused");
     assert!(error.to_string().contains("/nonexistent/key: No such file"), "{error}");
 }
@@ -121,7 +121,7 @@ async fn the_usual_key_files() {
     keygen(&dir.join("id_ed25519"), "ed25519", "");
     fs::copy(sshd.path("id"), dir.join("id_rsa")).expect("copied");
     let local = LocalSsh { agent_socket: None, ssh_dir: Some(dir), ..LocalSsh::default() };
-    let settings = Ssh { identity_file: None, ..sshd.settings() };
+    let settings = Ssh { identity_files: Vec::new(), ..sshd.settings() };
     Client::new(Arc::new(Nobody), local).connect(&settings, SOON).await.expect("logged in");
 }
 
@@ -175,7 +175,7 @@ async fn agent() {
     let sshd = Sshd::start("");
     let agent = Agent::start(sshd.path("agent")).await;
     agent.add(&sshd.path("id"));
-    let settings = Ssh { identity_file: None, ..sshd.settings() };
+    let settings = Ssh { identity_files: Vec::new(), ..sshd.settings() };
     let session = agent.client().connect(&settings, SOON).await.expect("logged in");
     assert_eq!(stdout(&session, "id -un").await.trim(), user());
 }
@@ -196,10 +196,10 @@ async fn a_full_agent_does_not_use_up_the_attempts() {
     sshd.authorize(&keygen(&path, "ed25519", ""));
     agent.add(&path);
     run("ssh-keygen", &["-q", "-p", "-P", "", "-N", "sesame", "-f", path.to_str().expect("text")]);
-    let settings = Ssh { identity_file: Some(path), ..sshd.settings() };
+    let settings = Ssh { identity_files: vec![path], ..sshd.settings() };
     agent.client().connect(&settings, SOON).await.expect("logged in by the agent");
     // none of them is known: the error names what was left out, and the server has not hung up
-    let settings = Ssh { identity_file: None, ..sshd.settings() };
+    let settings = Ssh { identity_files: Vec::new(), ..sshd.settings() };
     fs::write(sshd.path("authorized_keys"), "").expect("written");
     let error = agent.client().connect(&settings, SOON).await.expect_err("refused");
     assert!(error.to_string().contains("more keys not tried"), "{error}");

@@ -1,7 +1,9 @@
 //! SSH and Docker over it, against real sshds on loopback that each test starts for itself.
 //!
-//! Not covered, as it takes an account with a known password: password and keyboard-interactive logins.
+//! Not covered here, as it takes an account with a known password: password and keyboard-interactive logins. They are
+//! in `tests/lab_access.rs`.
 
+mod config;
 mod docker;
 mod host_key;
 mod jump;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use cephdock::inventory::{HostKeyPolicy, Ssh};
+use cephdock::inventory::{HostKeyPolicy, Ssh, Unset};
 use cephdock::secret::Secret;
 use cephdock::ssh::Prompt;
 use tempfile::TempDir;
@@ -86,11 +86,13 @@ impl Sshd {
             host: "127.0.0.1".into(),
             port: self.port,
             user: user(),
-            identity_file: Some(self.path("id")),
-            jump: None,
+            identity_files: vec![self.path("id")],
+            identities_only: false,
+            jump: Vec::new(),
             known_hosts: self.path("known_hosts"),
             host_key: HostKeyPolicy::Strict,
             fingerprint: None,
+            unset: Unset::default(),
         }
     }
 
