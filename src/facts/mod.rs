@@ -12,10 +12,12 @@ use crate::identity::{Identity, KeyType};
 use crate::inventory::NodeName;
 
 pub mod bluestore;
+pub mod client;
 pub mod cluster;
 pub mod disk;
 pub mod probe;
 
+pub use client::{ClientFacts, PackageManager, RbdModule};
 pub use cluster::ClusterFacts;
 pub use disk::{DiskContent, DiskFact};
 
@@ -95,6 +97,8 @@ pub struct NodeFacts {
     pub disks: BTreeMap<String, DiskFact>,
     /// The newest type of cephx key that the inventory's image reads, where this run has looked into it.
     pub image_keys: Option<KeyType>,
+    /// What makes it a client.
+    pub client: ClientFacts,
     /// Docker, or why it cannot be used.
     #[serde(default = "docker_unknown")]
     pub docker: Docker,

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::disk::{Raw, weigh};
-use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir};
+use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client};
 use crate::daemon::CONF_MARK;
 use crate::identity::Identity;
 
@@ -30,6 +30,7 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
             "disk" => {
                 facts.disks.insert(argument.to_owned(), weigh(&disk(body)));
             }
+            "client" => facts.client = client::parse(body),
             "end" => complete = true,
             _ => return Err(format!("the probe printed an unknown section {name:?}")),
         }

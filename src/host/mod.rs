@@ -22,6 +22,7 @@ mod image;
 mod lock;
 mod node;
 mod observe;
+mod packages;
 mod perform;
 mod talk;
 mod wait;

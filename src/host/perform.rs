@@ -28,6 +28,8 @@ impl Node {
                 }
                 done => done,
             },
+            Action::InstallTools(manager, packages) => self.install(*manager, packages, step).await,
+            Action::LoadModule(name) => self.load_module(name).await,
             Action::WaitUntil(condition) => self.wait_until(condition, step).await,
         }
     }

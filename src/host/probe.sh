@@ -40,6 +40,17 @@ printf '\n%s\n\n%s\n' "$files" "$folders"
 if [ -f /etc/ceph/ceph.conf ]; then s conf; cat /etc/ceph/ceph.conf; fi
 if [ -e /var/lib/ceph/cephdock/identity.json ]; then s identity; cat /var/lib/ceph/cephdock/identity.json; fi
 
+s client
+# dpkg and apt may be installed where rpm rules
+if command -v apt-get >/dev/null && [ -s /var/lib/dpkg/status ]; then echo manager apt-get; fi
+for m in dnf yum zypper apk; do if command -v $m >/dev/null; then echo "manager $m"; fi; done
+if command -v ceph >/dev/null; then echo ceph; fi
+# a fiftieth of a second, and `ceph --version` is a Python program; no ceph.conf can be in its way
+if command -v rbd >/dev/null; then echo "rbd $(CEPH_CONF=/dev/null rbd --version 2>&1 </dev/null | head -n 1)"; fi
+if [ -d /sys/bus/rbd ]; then
+  if [ -e /sys/module/rbd/initstate ]; then echo module loaded; else echo module builtin; fi
+elif grep -qs '/rbd\.ko' "/lib/modules/$(uname -r)/modules.dep"; then echo module loadable; fi
+
 for disk in $DISKS; do
   s "disk $disk"
   [ -e "$disk" ] || continue

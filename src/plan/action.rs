@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Condition;
 use crate::daemon::{ContainerSpec, DaemonId};
+use crate::facts::PackageManager;
 use crate::secret::Secret;
 
 /// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
@@ -27,6 +28,11 @@ pub enum Action {
     Ceph(Vec<MonCommand>),
     /// Runs a program in a daemon's container.
     Exec(DaemonId, Vec<String>),
+    /// Installs Ceph's host tools with the node's package manager: the first of these packages that its repositories
+    /// have, and what that depends on. Nothing is removed, nothing restarted.
+    InstallTools(PackageManager, Vec<String>),
+    /// Loads a module into the running kernel.
+    LoadModule(String),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
 }
@@ -72,6 +78,10 @@ impl fmt::Display for Action {
                 write!(f, "ceph {}", words.join(", "))
             }
             Self::Exec(_, argv) => f.write_str(&argv.join(" ")),
+            Self::InstallTools(manager, packages) => {
+                write!(f, "install {} with {manager}", packages.join(" or "))
+            }
+            Self::LoadModule(name) => write!(f, "load the kernel module {name}"),
             Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
         }
     }

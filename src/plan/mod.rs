@@ -13,6 +13,7 @@ use crate::inventory::{Inventory, NodeName};
 pub mod action;
 mod add_node;
 mod auth;
+pub mod clients;
 pub mod condition;
 mod daemons;
 mod files;
@@ -225,6 +226,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.stage(StageName::Daemons, daemons::start(fleet, id, &osds));
     plan.stage(StageName::Settle, settle::settle(fleet, id, &osds));
     plan.stage(StageName::Replace, daemons::replace(fleet, id, &osds));
+    plan.stage(StageName::Clients, clients::all(fleet));
 
     plan.waiting = fleet.waiting();
     let here = |w: &&Waiting| w.node.as_ref().is_none_or(|node| fleet.in_scope(node));
@@ -233,6 +235,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(fleet, &osds));
     plan.waiting.extend(settle::waiting(fleet));
+    plan.waiting.extend(clients::waiting(fleet));
     Ok(plan)
 }
 
@@ -259,7 +262,9 @@ impl Step {
 
 /// Every file on `node` whose content a plan may depend on, but for OSDs' keyrings: their numbers are not known before.
 pub fn watched_files(node: &NodeName) -> Vec<String> {
-    files::watched(node)
+    let mut paths = files::watched(node);
+    paths.push(clients::MODULES_FILE.to_owned());
+    paths
 }
 
 /// Whether the mons answered.

@@ -121,7 +121,7 @@ fn merged(steps: &[StepView]) -> Vec<Vec<String>> {
 }
 
 /// Rows of nodes that share a text.
-fn by_text(pairs: &[(&str, Vec<String>)]) -> Vec<Vec<String>> {
+pub(super) fn by_text(pairs: &[(&str, Vec<String>)]) -> Vec<Vec<String>> {
     let mut rows: Vec<(Vec<&str>, &Vec<String>)> = Vec::new();
     for (node, cells) in pairs {
         match rows.iter_mut().find(|(_, c)| *c == cells) {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::status::{Bytes, DaemonState, DaemonStatus, NodeStatus, Osds, Pgs, Severity, Status};
+use crate::status::{
+    Bytes, DaemonState, DaemonStatus, Drift, NodeStatus, Osds, Pgs, Severity, Status,
+};
 
 use super::error::quote;
+use super::plan_view::by_text;
 use super::screen::{Screen, Tone};
 use super::summary::health;
 use super::table::{NBSP, table};
@@ -24,19 +27,22 @@ pub fn render(status: &Status, screen: &Screen) -> String {
         out.push_str(&nodes(&status.nodes, screen));
     }
     checks(&mut out, status, screen);
-    let drift: Vec<_> = status
-        .drift
-        .iter()
-        .map(|d| {
-            vec![d.node.as_ref().map_or_else(|| "-".into(), ToString::to_string), clean(&d.what)]
-        })
-        .collect();
-    if !drift.is_empty() {
-        heading(&mut out, "Not as the inventory says", screen);
-        out.push_str(&table(&[], &drift, 2, screen));
-    }
+    differences(&mut out, "Not as the inventory says", &status.drift, screen);
+    differences(&mut out, "Worth knowing", &status.notes, screen);
     daemons_in_trouble(&mut out, &status.nodes, screen);
     out
+}
+
+/// A section with a row for each text, and the nodes that it is about.
+fn differences(out: &mut String, title: &str, list: &[Drift], screen: &Screen) {
+    let pair = |d: &Drift| (d.node.as_ref().map_or("-", |n| n.as_str()).to_owned(), clean(&d.what));
+    let pairs: Vec<_> = list.iter().map(pair).collect();
+    let rows =
+        by_text(&pairs.iter().map(|(n, w)| (n.as_str(), vec![w.clone()])).collect::<Vec<_>>());
+    if !rows.is_empty() {
+        heading(out, title, screen);
+        out.push_str(&table(&[], &rows, 2, screen));
+    }
 }
 
 fn heading(out: &mut String, text: &str, screen: &Screen) {

@@ -34,6 +34,8 @@ pub struct Status {
     pub bytes: Bytes,
     /// Where the nodes differ from the inventory.
     pub drift: Vec<Drift>,
+    /// What is worth knowing and changes nothing: nodes on which volumes cannot work, host tools too old for the cluster.
+    pub notes: Vec<Drift>,
 }
 
 /// Something that is wrong, or about to be.
@@ -86,6 +88,19 @@ pub struct NodeStatus {
     pub daemons: Vec<DaemonStatus>,
     /// The volume driver that answers there, by the name given to `docker volume create -d`.
     pub volume_driver: Option<String>,
+    /// The kernel's rbd; `None` where the node could not be looked at.
+    pub rbd: Option<RbdStatus>,
+    /// The release of the host tools (`ceph`, `rbd`), such as `18.2.7`; `None` where there are none that run.
+    pub tools: Option<String>,
+}
+
+/// The rbd block device driver of a node's kernel: what volumes are mapped with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RbdStatus {
+    /// The kernel has it, as a module or built in.
+    pub available: bool,
+    /// It can be used now.
+    pub loaded: bool,
 }
 
 /// A daemon.
@@ -169,7 +184,7 @@ pub struct Bytes {
     pub available: Option<u64>,
 }
 
-/// Something that is not as the inventory says.
+/// Something that is not as the inventory says, or worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Drift {
     /// Where; `None` for the cluster as a whole.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, Severity, Status,
+    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, RbdStatus,
+    Severity, Status,
 };
 use crate::converge::adopt;
 use crate::daemon::DaemonId;
@@ -15,11 +16,13 @@ use crate::plan::{self, StageName};
 pub fn of(want: &Inventory, facts: &Facts) -> Status {
     let cluster = facts.cluster.value();
     let identity = adopt(want, facts).ok().flatten();
+    let (drift, notes) = differences(want, facts);
     let mut status = Status {
         fsid: cluster.map(|c| c.fsid).or(identity.map(|id| id.fsid)).map(|f| f.to_string()),
         health: cluster.map(|c| c.health.clone()),
         nodes: want.nodes.iter().map(|n| node_status(n, facts, cluster)).collect(),
-        drift: drift(want, facts),
+        drift,
+        notes,
         ..Status::default()
     };
     match (&facts.cluster, cluster) {
@@ -105,6 +108,11 @@ fn node_status(node: &Node, facts: &Facts, cluster: Option<&ClusterFacts>) -> No
         error,
         daemons: daemons.into_values().collect(),
         volume_driver: None,
+        rbd: seen.map(|f| RbdStatus {
+            available: f.client.module.is_available(),
+            loaded: f.client.module.is_loaded(),
+        }),
+        tools: seen.and_then(|f| f.client.rbd.clone().filter(|_| f.client.ceph)),
     }
 }
 
@@ -139,14 +147,14 @@ fn daemon_status(
     }
 }
 
-/// What `up` would change, but for waiting: that is what health is for.
-fn drift(want: &Inventory, facts: &Facts) -> Vec<Drift> {
-    let Ok(Some(id)) = adopt(want, facts) else { return Vec::new() };
+/// What `up` would change, but for waiting (that is what health is for); and what it would only say.
+fn differences(want: &Inventory, facts: &Facts) -> (Vec<Drift>, Vec<Drift>) {
+    let Ok(Some(id)) = adopt(want, facts) else { return Default::default() };
     let plan = match plan::up(want, facts, &id) {
         Ok(plan) => plan,
         Err(refusal) => {
             let drift = |f: plan::Finding| Drift { node: Some(f.node), what: f.what };
-            return refusal.findings.into_iter().map(drift).collect();
+            return (refusal.findings.into_iter().map(drift).collect(), Vec::new());
         }
     };
     let mut drift = Vec::new();
@@ -161,11 +169,13 @@ fn drift(want: &Inventory, facts: &Facts) -> Vec<Drift> {
         }
     }
     // nodes that cannot be worked on are shown as such
-    let waiting = plan.waiting.into_iter().filter(|w| w.holds_up).filter(|w| {
+    let (waiting, notes): (Vec<_>, Vec<_>) = plan.waiting.into_iter().partition(|w| w.holds_up);
+    let waiting = waiting.into_iter().filter(|w| {
         w.node.as_ref().is_none_or(|n| facts.node(n).is_some_and(|f| f.docker.up().is_some()))
     });
-    drift.extend(waiting.map(|w| Drift { node: w.node, what: w.what }));
-    drift
+    let said = |w: plan::Waiting| Drift { node: w.node, what: w.what };
+    drift.extend(waiting.map(said));
+    (drift, notes.into_iter().map(said).collect())
 }
 
 #[cfg(test)]

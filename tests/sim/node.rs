@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
 use cephdock::facts::{
-    ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker, DockerFacts, FileFact,
-    IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
+    ClientFacts, ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker,
+    DockerFacts, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels, PackageManager,
+    RbdModule,
 };
 use cephdock::identity::{self, Identity, KeyType};
 use cephdock::inventory::{Node, NodeName, OsdSpec};
@@ -36,6 +37,8 @@ pub(crate) struct NodeState {
     pub(crate) disks: BTreeMap<String, Disk>,
     /// By name.
     pub(crate) containers: BTreeMap<String, Container>,
+    /// Its host tools, package manager and kernel.
+    pub(crate) client: ClientFacts,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -54,6 +57,13 @@ impl Default for NodeState {
             osds: BTreeMap::new(),
             disks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            // a client already, so that most tests need not look at it
+            client: ClientFacts {
+                manager: Some(PackageManager::Apt),
+                ceph: true,
+                rbd: Some("18.2.7".into()),
+                module: RbdModule::Builtin,
+            },
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -202,6 +212,7 @@ impl NodeState {
                 .iter()
                 .map(|(n, o)| (*n, OsdDir { uuid: Some(o.uuid), ceph_fsid: Some(o.fsid) }))
                 .collect(),
+            client: self.client.clone(),
             image_keys: self.looked.then_some(self.reads),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
             docker: match &self.docker_down {
@@ -278,6 +289,9 @@ impl World {
             }
             Action::Exec(daemon, argv) if !half => return self.exec(at, daemon, argv),
             Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
+            Action::InstallTools(..) | Action::LoadModule(_) => {
+                return self.equip_client(at, action, half);
+            }
             Action::PullImage(_)
             | Action::LookIntoImage(_)
             | Action::Run(_)
@@ -316,6 +330,27 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    fn equip_client(&mut self, at: &NodeName, action: &Action, half: bool) -> Result<(), String> {
+        let node = self.nodes.get_mut(at).expect("hosts are made from nodes");
+        match action {
+            // half-way, one of the two programs is there
+            Action::InstallTools(manager, _) => {
+                if node.client.manager != Some(*manager) {
+                    return Err(format!("{manager}: command not found"));
+                }
+                node.client.ceph = true;
+                node.client.rbd = (!half).then(|| "18.2.7".into());
+            }
+            Action::LoadModule(_) if half => {}
+            _ => match node.client.module {
+                RbdModule::Absent => return Err("module rbd not found".into()),
+                RbdModule::Loadable => node.client.module = RbdModule::Loaded,
+                RbdModule::Loaded | RbdModule::Builtin => {}
+            },
+        }
+        Ok(())
     }
 
     fn write(&mut self, at: &NodeName, file: &FileSpec) {

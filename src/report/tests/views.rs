@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use insta::assert_snapshot;
 
 use crate::status::{
-    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, Severity, Status,
+    Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, RbdStatus,
+    Severity, Status,
 };
 
 use super::super::plan_view::{self, PlanView, StageView, StepView};
@@ -38,6 +39,8 @@ fn node_status(i: u8) -> NodeStatus {
             daemon("osd", &(i - 1).to_string(), DaemonState::Running),
         ],
         volume_driver: Some("cephdock".into()),
+        rbd: Some(RbdStatus { available: true, loaded: true }),
+        tools: Some("19.2.3".into()),
     }
 }
 
@@ -47,6 +50,8 @@ fn dead(mut n: NodeStatus) -> NodeStatus {
         Some("connect to 10.32.3.149:22: no route to host (os error 113), after 3 attempts".into());
     n.daemons = vec![];
     n.volume_driver = None;
+    n.rbd = None;
+    n.tools = None;
     n
 }
 
@@ -65,6 +70,7 @@ fn healthy() -> Status {
             available: Some((60 << 30) - (81 << 20)),
         },
         drift: vec![],
+        notes: vec![],
     }
 }
 
@@ -125,6 +131,20 @@ fn status_with_one_node_dead() {
     assert_snapshot!(status(&s, &PLAIN));
 }
 
+#[test]
+fn status_of_nodes_without_rbd() {
+    let mut s = healthy();
+    for n in &mut s.nodes[..2] {
+        n.rbd = Some(RbdStatus { available: false, loaded: false });
+    }
+    let note = |n: &str| Drift {
+        node: Some(node(n)),
+        what: "its kernel 6.18.0 has no rbd module, so volumes cannot work on it".into(),
+    };
+    s.notes = ["B1", "B2"].map(note).to_vec();
+    assert_snapshot!(status(&s, &PLAIN));
+}
+
 fn no_mons() -> Status {
     let mut s = Status {
         fsid: Some(FSID.into()),
@@ -179,6 +199,10 @@ fn status_as_json_keeps_its_shape() {
         "/nodes/0/daemons/0/image",
         "/nodes/0/daemons/0/version",
         "/nodes/0/volume_driver",
+        "/nodes/0/rbd/available",
+        "/nodes/0/rbd/loaded",
+        "/nodes/0/tools",
+        "/notes",
         "/mons/total",
         "/mons/quorum/0",
         "/osds/total",
