@@ -20,6 +20,7 @@ mod containers;
 mod files;
 mod image;
 mod lock;
+mod managers;
 mod node;
 mod observe;
 mod packages;

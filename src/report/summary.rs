@@ -49,7 +49,8 @@ pub fn render(summary: &Summary, failed: &[Failed], verbose: bool, screen: &Scre
         summary.unreachable.iter().map(|u| vec![u.node.to_string(), clean(&u.error)]).collect();
     section(&mut out, "Not reachable:", &unreachable, screen);
     let left: Vec<_> = summary.remaining.iter().map(|r| vec![clean(r)]).collect();
-    section(&mut out, "Left to do:", &left, screen);
+    let title = if summary.converged { "Worth knowing:" } else { "Left to do:" };
+    section(&mut out, title, &left, screen);
     if !summary.converged {
         out.push_str("\nRun the same command again to go on from here.\n");
     }

@@ -81,8 +81,29 @@ pub(crate) fn lab() -> Turn {
 }
 
 impl Lab {
-    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
     fn boot() -> Self {
+        let lab = Self::kept();
+        lab.power_on();
+        lab
+    }
+
+    /// Other nodes than the usual three: `NAME/KIND=ADDRESS`.
+    pub(crate) fn with_nodes(nodes: &[&str]) -> Self {
+        let lab = Self::kept();
+        lab.up(nodes);
+        lab
+    }
+
+    /// Boots nodes that do not run yet.
+    pub(crate) fn up(&self, nodes: &[&str]) {
+        let mut args = vec!["up"];
+        args.extend(nodes);
+        self.lab(BOOT_SECONDS, &args).ok();
+    }
+
+    /// No nodes yet.
+    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
+    fn kept() -> Self {
         let ns = namespace();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&ns);
         fs::create_dir_all(&dir).expect("a folder for inventories");
@@ -102,9 +123,7 @@ impl Lab {
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         assert_eq!(line, "kept\n", "the lab cannot be taken down");
         let stdin = keeper.stdin.take().expect("its input");
-        let lab = Self { dir, said: Mutex::default(), _keeper: stdin };
-        lab.power_on();
-        lab
+        Self { dir, said: Mutex::default(), _keeper: stdin }
     }
 
     /// Sees to it that all nodes run.
@@ -112,9 +131,7 @@ impl Lab {
         let net = std::env::var("LAB_NET").unwrap_or_else(|_| "10.32.3".into());
         let nodes: Vec<String> =
             NODES.iter().zip(147..).map(|(name, last)| format!("{name}={net}.{last}")).collect();
-        let mut args = vec!["up"];
-        args.extend(nodes.iter().map(String::as_str));
-        self.lab(BOOT_SECONDS, &args).ok();
+        self.up(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     /// Runs `tests/lab/lab`.
