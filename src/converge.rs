@@ -11,7 +11,7 @@ use crate::facts::{ContainerState, Facts, Seen};
 use crate::host::{Fleet, Host};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
-use crate::plan::{self, Plan, Refusal, Stage};
+use crate::plan::{self, Plan, Refusal, Stage, Waiting};
 use crate::watchdog::telling;
 
 /// A planner: [`plan::up`] and its like, with whatever it was asked for bound to it.
@@ -182,10 +182,7 @@ impl<M: FnOnce() -> Identity> Loop<M> {
     fn end(self, end: End, facts: Facts, plan: &Plan) -> Run {
         let cluster = facts.cluster.value();
         let mut remaining: Vec<String> = plan.stages.iter().map(|s| s.name.to_string()).collect();
-        remaining.extend(plan.waiting.iter().map(|w| match &w.node {
-            Some(node) => format!("{node}: {}", w.what),
-            None => w.what.clone(),
-        }));
+        remaining.extend(said(&plan.waiting));
         let summary = Summary {
             fsid: cluster.map(|c| c.fsid.to_string()),
             health: cluster.map(|c| c.health.clone()),
@@ -201,6 +198,22 @@ impl<M: FnOnce() -> Identity> Loop<M> {
         };
         Run { end, summary, facts }
     }
+}
+
+/// One line for what is the same on several nodes.
+fn said(waiting: &[Waiting]) -> Vec<String> {
+    let mut nodes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for w in waiting {
+        let node = w.node.as_ref().map(NodeName::as_str);
+        match nodes.iter_mut().find(|(what, _)| *what == w.what) {
+            Some((_, nodes)) => nodes.extend(node),
+            None => nodes.push((&w.what, node.into_iter().collect())),
+        }
+    }
+    let line = |(what, nodes): (&str, Vec<&str>)| {
+        if nodes.is_empty() { what.to_owned() } else { format!("{}: {what}", nodes.join(", ")) }
+    };
+    nodes.into_iter().map(line).collect()
 }
 
 /// Lines of a daemon's log that go with a failure.

@@ -54,9 +54,14 @@ fn view(plan: &Plan) -> PlanView {
             })
             .collect(),
     };
+    let waiting = |held_up: bool| {
+        let waiting = plan.waiting.iter().filter(|w| w.holds_up == held_up);
+        waiting.map(|w| (w.node.clone(), w.what.clone())).collect()
+    };
     PlanView {
         stages: plan.stages.iter().map(stage).collect(),
-        waiting: plan.waiting.iter().map(|w| (w.node.clone(), w.what.clone())).collect(),
+        waiting: waiting(true),
+        notes: waiting(false),
         pulls: Vec::new(),
     }
 }

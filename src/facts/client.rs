@@ -124,7 +124,7 @@ pub(super) fn parse(body: &str) -> ClientFacts {
 /// `ceph version 18.2.7 (6b0e…) reef (stable)`, as all Ceph programs say it.
 fn version(said: &str) -> Option<String> {
     let version = said.strip_prefix("ceph version ")?.split(' ').next()?;
-    release(version).map(|_| version.to_owned())
+    Some(version.to_owned())
 }
 
 #[cfg(test)]
@@ -146,9 +146,11 @@ mod tests {
     fn tools_that_do_not_run_and_strangers() {
         let broken = parse("ceph\nrbd rbd: error while loading shared libraries: librbd.so.1\n");
         assert_eq!((broken.ceph, &broken.rbd, broken.has_tools()), (true, &None, false));
-        let other = parse("manager pacman\nrbd ceph version Development (no_version)\n");
+        let other = parse("manager pacman\n");
         assert_eq!(other, ClientFacts::default());
         assert!(!other.module.is_available());
+        let built = parse("ceph\nrbd ceph version Development (no_version) tentacle (dev)\n");
+        assert!(built.has_tools() && release("Development").is_none());
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::facts::PackageManager;
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(600);
 /// A manager that says nothing for this long has hung; a large package on a slow line says nothing for minutes.
 pub(super) const SILENCE: Duration = Duration::from_secs(900);
+/// And one that talks for this long comes to no end.
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The shell command that installs the package `$1`: no more than it needs, and nothing is removed for it.
 pub(super) fn installs(manager: PackageManager) -> &'static str {
@@ -84,8 +86,9 @@ pub(super) fn with_update(failed: Option<Failed>, update: Failed) -> Failed {
 
 /// What the manager's output and exit code mean.
 pub(super) fn judge(manager: PackageManager, code: i32, said: &[String]) -> Outcome {
-    // what zypper says of an installation that went well: 102 a reboot, 103 a restart of itself would be due
-    let informs = manager == PackageManager::Zypper && matches!(code, 102 | 103);
+    // what zypper says of an installation that was done: that a reboot (102) or its own restart (103) would be due, that
+    // it did without some repository (106), that a package's script failed (107)
+    let informs = manager == PackageManager::Zypper && matches!(code, 102 | 103 | 106 | 107);
     if code == 0 || informs {
         return Outcome::Done;
     }
@@ -124,33 +127,40 @@ pub(super) fn is_lock(line: &str) -> bool {
         "unable to acquire the dpkg frontend lock",
         "frontend lock was locked by",             // dpkg
         "already locked by",                       // dnf
-        "failed to obtain",                        // dnf 5: "failed to obtain rpm transaction lock"
+        "failed to obtain rpm transaction lock",   // dnf 5
         "waiting for process with pid",
         "another copy is running",                 // yum
         "currently holding the yum lock",
-        "transaction lock on",                     // rpm
+        "waiting for transaction lock",            // rpm
         "system management is locked",             // zypper
     ]
     .iter()
     .any(|words| line.contains(words))
-        // apk; a file system that cannot be written is said in the same way
-        || line.contains("unable to lock database") && line.contains("temporar")
+        // apk and rpm say in the same way that a file system cannot be written
+        || line.contains("temporar")
+            && ["unable to lock database", "create transaction lock"].iter().any(|w| line.contains(w))
 }
 
 /// The lines in which a manager says what is wrong, else its last ones.
 fn words(said: &[String]) -> String {
-    let tells = |line: &&String| {
-        ["E: ", "Error", "ERROR", "error:", "dpkg: error", "No match", "No provider", "No package"]
-            .iter()
-            .any(|start| line.starts_with(start))
-            || line.contains("(no such package)")
-    };
-    let mut telling: Vec<&str> = said.iter().filter(tells).map(String::as_str).collect();
-    telling.dedup();
+    const STARTS: [&str; 8] =
+        ["E: ", "Error", "ERROR", "error:", "dpkg: error", "No match", "No provider", "No package"];
+    let mut telling: Vec<&str> = Vec::new();
+    let mut follows = 0;
+    for line in said {
+        let tells = STARTS.iter().any(|start| line.starts_with(start));
+        if tells && line.ends_with(':') {
+            follows = 3; // what it announces
+        }
+        if (tells || follows > 0) && !telling.contains(&line.as_str()) {
+            telling.push(line);
+        }
+        follows -= i32::from(follows > 0 && !tells);
+    }
     if telling.is_empty() {
         telling = said.iter().rev().take(2).rev().map(String::as_str).collect();
     }
-    let text = telling.iter().take(4).copied().collect::<Vec<_>>().join("; ");
+    let text = telling.iter().take(5).copied().collect::<Vec<_>>().join("; ").replace(":; ", ": ");
     if text.is_empty() { "it said nothing".into() } else { text.chars().take(600).collect() }
 }
 
@@ -182,11 +192,8 @@ pub(super) fn locked(manager: PackageManager, words: &str) -> HostError {
 }
 
 pub(super) fn hung(manager: PackageManager, last: &str) -> HostError {
-    HostError::new(format!(
-        "{manager} said nothing for {} s; before that it said: {last}",
-        SILENCE.as_secs()
-    ))
-    .hint("look at it on the node (it was not ended), then run the same command again")
+    HostError::new(format!("{manager} does not come to an end; the last that it said is: {last}"))
+        .hint("look at it on the node (it was not ended), then run the same command again")
 }
 
 /// The error of an installation.
@@ -258,7 +265,8 @@ mod tests {
         let words = "No provider of 'ceph-common' found.".to_owned();
         assert_eq!(failed(after(ZYPPER, 104, zypper)), (Why::Missing, words));
         let apk = "ERROR: unable to select packages:\n  ceph19-common (no such package):\n    required by: world[ceph19-common]\n";
-        assert_eq!(failed(after(APK, 1, apk)).0, Why::Missing);
+        let words = "ERROR: unable to select packages: ceph19-common (no such package):; required by: world[ceph19-common]";
+        assert_eq!(failed(after(APK, 1, apk)), (Why::Missing, words.replace(":; ", ": ")));
     }
 
     #[test]
@@ -290,6 +298,8 @@ mod tests {
         // that would be waited for in vain
         let read_only = "ERROR: Unable to lock database: Read-only file system";
         assert_eq!(failed(after(APK, 99, read_only)).0, Why::Other);
+        let read_only = "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Read-only file system)";
+        assert_eq!(failed(after(DNF, 1, read_only)).0, Why::Other);
     }
 
     #[test]
@@ -300,6 +310,13 @@ mod tests {
         assert_eq!(failed(after(APT, 100, write)).0, Why::NoSpace);
         let cut = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.";
         assert_eq!(failed(after(APT, 100, cut)).0, Why::Interrupted);
+    }
+
+    #[test]
+    fn what_an_error_announces_is_said_too() {
+        let dnf = "Dependencies resolved.\nError:\n Problem: conflicting requests\n  - nothing provides /bin/sh needed by ceph-common-18.2.7-1.noarch from lab\n";
+        let words = "Error: Problem: conflicting requests; - nothing provides /bin/sh needed by ceph-common-18.2.7-1.noarch from lab";
+        assert_eq!(failed(after(DNF, 1, dnf)), (Why::Other, words.into()));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::managers::{
-    Failed, LOCK_PATIENCE, Outcome, SILENCE, Why, hung, installs, is_lock, judge, later, locked,
-    progress, refreshes, told, with_update,
+    Failed, LOCK_PATIENCE, LONGEST, Outcome, SILENCE, Why, hung, installs, is_lock, judge, later,
+    locked, progress, refreshes, told, with_update,
 };
 use super::node::Node;
 use super::{HostError, StepReport};
@@ -31,7 +31,7 @@ const PATHS: &str = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH\n";
 const FRAME: &str = r#"
 LC_ALL=C DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1
 export LC_ALL DEBIAN_FRONTEND APT_LISTCHANGES_FRONTEND NEEDRESTART_SUSPEND
-{ go </dev/null 2>&1; echo "@@exit $?"; } | {
+{ go "$@" </dev/null 2>&1; echo "@@exit $?"; } | {
   trap '' PIPE
   while IFS= read -r line; do printf '%s\n' "$line" 2>/dev/null || :; done
 }
@@ -115,10 +115,12 @@ impl Node {
         run.io.shutdown().await.map_err(|e| self.cut_off(manager, &e))?;
         let mut lines = BufReader::new(&mut run.io).split(b'\n');
         let (mut said, mut code) = (Vec::<String>::new(), None);
+        let begun = Instant::now();
         loop {
             // an older rpm waits for its lock by itself, and says so
             let waits = said.last().is_some_and(|line| is_lock(line));
             let patience = if waits { LOCK_PATIENCE } else { SILENCE };
+            let patience = patience.min(LONGEST.saturating_sub(begun.elapsed()));
             let line = match timeout(patience, lines.next_segment()).await {
                 Ok(Ok(Some(line))) => String::from_utf8_lossy(&line).trim().to_owned(),
                 Ok(Ok(None)) => break,

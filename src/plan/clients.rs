@@ -7,7 +7,7 @@ use crate::facts::client::{PackageManager, RbdModule, release};
 use crate::inventory::AutoOff;
 use crate::secret::{Secret, sha256};
 
-/// The file that has rbd loaded when a node boots: read by systemd-modules-load and by OpenRC.
+/// The file that has rbd loaded when a node boots: read by systemd-modules-load and by Alpine's init.
 pub const MODULES_FILE: &str = "/etc/modules-load.d/cephdock.conf";
 const MODULE: &str = "rbd";
 const MODULES: &str = "# Written by cephdock: volumes on Ceph need this module.\nrbd\n";
@@ -25,7 +25,7 @@ pub(super) fn all(fleet: &Fleet) -> Vec<Lane> {
     let steps = |u: &Usable| {
         [module(u), tools(fleet, u)].map(|steps| Lane::new(&u.node.name, steps)).to_vec()
     };
-    fleet.usable.iter().flat_map(steps).collect()
+    fleet.scope().flat_map(steps).collect()
 }
 
 /// The module is loaded, and a file has it loaded at every boot. Where rbd is a part of the kernel there is nothing to
@@ -89,7 +89,7 @@ fn cluster_release(fleet: &Fleet) -> Option<u32> {
 /// What a node lacks that no step can bring, and what is worth knowing.
 pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
     let mut waiting = Vec::new();
-    for u in &fleet.usable {
+    for u in fleet.scope() {
         let mut note = |what: String, holds_up: bool| {
             waiting.push(Waiting { node: Some(u.node.name.clone()), what, holds_up });
         };
@@ -118,8 +118,8 @@ pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
 fn no_module(kernel: &str) -> String {
     let kernel = if kernel.is_empty() { String::new() } else { format!(" {kernel}") };
     format!(
-        "its kernel{kernel} has no rbd module, so volumes cannot work on it: boot it into a kernel that has one \
-         (with one that was upgraded, a reboot is enough; some distributions keep rbd in a package of further modules)"
+        "its kernel{kernel} has no rbd module, so volumes cannot work on it: it needs one that has (if it was upgraded, \
+         a reboot; some distributions keep rbd in a package of extra modules)"
     )
 }
 

@@ -18,6 +18,8 @@ pub struct PlanView {
     pub stages: Vec<StageView>,
     /// What is left alone for now, and why.
     pub waiting: Vec<(Option<NodeName>, String)>,
+    /// What is worth knowing and waits for nothing.
+    pub notes: Vec<(Option<NodeName>, String)>,
     /// Images that nodes would pull.
     pub pulls: Vec<(NodeName, String)>,
 }
@@ -58,12 +60,14 @@ pub fn render(plan: &PlanView, screen: &Screen) -> String {
     let pulls: Vec<_> =
         plan.pulls.iter().map(|(node, image)| (node.as_str(), vec![clean(image)])).collect();
     section(&mut out, Tone::Bold, "Images to pull:", &by_text(&pulls), screen);
-    let waiting: Vec<_> = plan
-        .waiting
-        .iter()
-        .map(|(node, what)| (node.as_ref().map_or("-", NodeName::as_str), vec![clean(what)]))
-        .collect();
-    section(&mut out, Tone::Warn, "Waiting:", &by_text(&waiting), screen);
+    for (title, list) in [("Waiting:", &plan.waiting), ("Worth knowing:", &plan.notes)] {
+        let pair = |(node, what): &(Option<NodeName>, String)| {
+            (node.as_ref().map_or("-", NodeName::as_str).to_owned(), vec![clean(what)])
+        };
+        let pairs: Vec<_> = list.iter().map(pair).collect();
+        let pairs: Vec<_> = pairs.iter().map(|(n, what)| (n.as_str(), what.clone())).collect();
+        section(&mut out, Tone::Warn, title, &by_text(&pairs), screen);
+    }
     let lost: Vec<_> = steps
         .iter()
         .filter(|s| s.destructive)

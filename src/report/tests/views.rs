@@ -255,6 +255,7 @@ fn a_plan() -> PlanView {
             (Some(node("B4")), "all of it: not reachable".into()),
             (None, "pool rbd: no OSD yet".into()),
         ],
+        notes: vec![],
         pulls: ["B1", "B2", "B3"].map(|n| (node(n), "quay.io/ceph/ceph:v19".into())).to_vec(),
     }
 }
@@ -275,6 +276,10 @@ fn plan_in_color_marks_the_disks() {
 #[test]
 fn plans_with_no_step() {
     assert_eq!(plan_view::render(&PlanView::default(), &PLAIN), "Nothing to do.\n");
+    let note = (Some(node("B4")), "its kernel has no rbd module".to_owned());
+    let known = PlanView { notes: vec![note], ..PlanView::default() };
+    let text = plan_view::render(&known, &PLAIN);
+    assert!(text.contains("Worth knowing:") && text.ends_with("Nothing to do.\n"), "{text}");
     let waiting = PlanView { stages: vec![], pulls: vec![], ..a_plan() };
     assert_snapshot!(plan_view::render(&waiting, &PLAIN));
 }
