@@ -1,6 +1,7 @@
 //! Whole runs on a fleet in memory: bring-up, a second run, a run that is killed at any moment, nodes that are off.
 
 mod drift;
+mod firewall;
 mod grown;
 mod killed;
 mod off;

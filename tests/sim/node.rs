@@ -7,7 +7,7 @@ use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
 use cephdock::facts::{
     ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker, DockerFacts, FileFact,
-    IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
+    FirewallFacts, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
 };
 use cephdock::identity::{self, Identity, KeyType};
 use cephdock::inventory::{Node, NodeName, OsdSpec};
@@ -15,6 +15,7 @@ use cephdock::plan::{Action, FileSpec};
 use cephdock::secret::sha256;
 use uuid::Uuid;
 
+use super::firewall::Firewall;
 use super::{Fault, World};
 
 const CONF: &str = "/etc/ceph/ceph.conf";
@@ -36,6 +37,8 @@ pub(crate) struct NodeState {
     pub(crate) disks: BTreeMap<String, Disk>,
     /// By name.
     pub(crate) containers: BTreeMap<String, Container>,
+    /// What keeps others out, if anything does.
+    pub(crate) firewall: Option<Firewall>,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -54,6 +57,7 @@ impl Default for NodeState {
             osds: BTreeMap::new(),
             disks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            firewall: None,
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -204,6 +208,10 @@ impl NodeState {
                 .collect(),
             image_keys: self.looked.then_some(self.reads),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
+            firewall: FirewallFacts {
+                interfaces: self.addresses[1..].iter().map(|a| (*a, "eth0".into())).collect(),
+                ..self.firewall.as_ref().map(Firewall::facts).unwrap_or_default()
+            },
             docker: match &self.docker_down {
                 Some(why) => Docker::Down(why.clone()),
                 None => Docker::Up(DockerFacts {
@@ -275,6 +283,12 @@ impl World {
                     self.command(at, command)?;
                 }
                 return Ok(());
+            }
+            Action::OpenPorts(spec) | Action::ClosePorts(spec) => {
+                let rules = if half { &spec.rules[..spec.rules.len() / 2] } else { &spec.rules };
+                let firewall = self.nodes.get_mut(at).and_then(|n| n.firewall.as_mut());
+                let firewall = firewall.ok_or("firewall-cmd: not found")?;
+                return firewall.change(rules, matches!(action, Action::OpenPorts(_)));
             }
             Action::Exec(daemon, argv) if !half => return self.exec(at, daemon, argv),
             Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
