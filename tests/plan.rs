@@ -311,7 +311,7 @@ fn planned(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// What an OSD is made of.
+/// What an OSD is made of, and where ports are opened.
 fn made_of(action: &Action) -> String {
     match action {
         Action::Run(spec) | Action::Replace(spec) => {
@@ -320,6 +320,17 @@ fn made_of(action: &Action) -> String {
                 [_, uuid, _, "", bytes] => format!(" ({uuid} in {bytes} bytes)"),
                 _ => String::new(),
             }
+        }
+        Action::OpenPorts(spec) | Action::ClosePorts(spec) => {
+            let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for (place, rule) in &spec.rules {
+                let ports = format!("{} from {}", rule.ports, rule.network);
+                places.entry(format!("{place:?}")).or_default().push(ports);
+            }
+            let lines = places
+                .iter()
+                .map(|(place, rules)| format!("\n       {place}: {}", rules.join(", ")));
+            lines.collect::<Vec<_>>().concat() + "\n      "
         }
         _ => String::new(),
     }

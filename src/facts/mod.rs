@@ -15,11 +15,13 @@ pub mod bluestore;
 pub mod client;
 pub mod cluster;
 pub mod disk;
+pub mod firewall;
 pub mod probe;
 
 pub use client::{ClientFacts, PackageManager, RbdModule};
 pub use cluster::ClusterFacts;
 pub use disk::{DiskContent, DiskFact};
+pub use firewall::FirewallFacts;
 
 /// Something that was looked for. *Absent* and *unknown* are never mixed up: what is absent may be made, what is unknown
 /// may not be touched.
@@ -95,6 +97,8 @@ pub struct NodeFacts {
     pub osd_dirs: BTreeMap<u32, OsdDir>,
     /// The disks that the inventory names for this node, by the path it uses.
     pub disks: BTreeMap<String, DiskFact>,
+    /// What filters its incoming packets.
+    pub firewall: FirewallFacts,
     /// The newest type of cephx key that the inventory's image reads, where this run has looked into it.
     pub image_keys: Option<KeyType>,
     /// What makes it a client.

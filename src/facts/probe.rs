@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::disk::{Raw, weigh};
-use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client};
+use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client, firewall};
 use crate::daemon::CONF_MARK;
 use crate::identity::Identity;
 
@@ -20,7 +20,10 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
         let (name, argument) = head.split_once(' ').unwrap_or((head, ""));
         match name {
             "host" => host(body, &mut facts),
-            "addr" => facts.addresses = addresses(body),
+            "addr" => {
+                facts.addresses = addresses(body);
+                facts.firewall.interfaces = firewall::interfaces(body);
+            }
             "free" => facts.free_bytes = body.trim().parse::<u64>().ok().map(|kib| kib * 1024),
             "files" => facts.files = files(body),
             "conf" => facts.conf = Some(conf(body)),
@@ -32,6 +35,7 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
             }
             "client" => facts.client = client::parse(body),
             "end" => complete = true,
+            _ if firewall::section(&mut facts.firewall, name, argument, body) => {}
             _ => return Err(format!("the probe printed an unknown section {name:?}")),
         }
     }

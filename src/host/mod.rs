@@ -18,6 +18,7 @@ use crate::plan::Action;
 mod ask;
 mod containers;
 mod files;
+mod firewall;
 mod image;
 mod lock;
 mod managers;

@@ -15,6 +15,8 @@ impl Node {
     ) -> Result<(), HostError> {
         match action {
             Action::WriteFiles(files) => self.write_files(files).await,
+            Action::OpenPorts(spec) => self.ports(spec, true).await,
+            Action::ClosePorts(spec) => self.ports(spec, false).await,
             Action::PullImage(reference) => self.pull(reference, step).await,
             Action::LookIntoImage(reference) => self.look_into(reference).await,
             Action::Run(spec) => self.run(spec).await,

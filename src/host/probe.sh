@@ -1,6 +1,6 @@
 # Looks at a node and changes nothing. Run by `sh -s` as root, with FILES and DISKS set by the lines before it.
 # Output: sections that begin with a line @@name; src/facts/probe.rs reads them.
-LC_ALL=C; export LC_ALL
+LC_ALL=C; PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH
 s() { printf '\n@@%s\n' "$1"; }
 
 s host; uname -nrm
@@ -72,4 +72,47 @@ for disk in $DISKS; do
     if [ "$first" -eq 0 ]; then echo "zero yes"; else echo "zero no"; fi
   fi
 done
+
+# The firewall that runs, whatever is installed. firewall-cmd is a slow program: it is asked once, and only where the
+# daemon runs; what is permanent lies in files.
+state=no
+if [ -d /run/systemd/system ]; then
+  case $(systemctl is-active firewalld 2>/dev/null) in active | activating | reloading | deactivating) state=yes ;; esac
+elif read -r pid 2>/dev/null </run/firewalld.pid && kill -0 "$pid" 2>/dev/null; then state=yes
+fi
+if [ "$state" = yes ] || [ -d /etc/firewalld ]; then
+  s "firewalld $state $(sed -n 's/^DefaultZone=//p' /etc/firewalld/firewalld.conf 2>/dev/null)"
+  if [ "$state" = yes ]; then
+    live=$(timeout 15 firewall-cmd --list-all-zones 2>&1) || echo "!$?"
+    echo "$live"
+  fi
+  for f in /etc/firewalld/zones/*.xml; do
+    [ -f "$f" ] || continue
+    f=${f##*/}; s "zonefile ${f%.xml}"; cat "/etc/firewalld/zones/$f"
+  done
+fi
+firewall=$state; state=no
+if [ -f /etc/ufw/user.rules ]; then
+  live=
+  if grep -q '^ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null && live=$(iptables -w 5 -S ufw-user-input 2>/dev/null); then state=yes; firewall=yes; fi
+  s "ufw $state"; echo "$live"
+  [ "$state" = no ] || ip6tables -w 5 -S ufw6-user-input 2>/dev/null
+  grep -h '^### tuple' /etc/ufw/user.rules /etc/ufw/user6.rules 2>/dev/null
+fi
+# rules of neither: chains that packets to this node go through
+if [ "$firewall" = no ]; then
+  if command -v nft >/dev/null; then
+    nft list chains 2>/dev/null | while read -r a b c d _; do
+      if [ "$a" = table ]; then table="$b $c"
+      elif [ "$a" = chain ]; then chain=$b
+      elif [ "$a $c $d" = "type hook input" ]; then
+        s "input nft $table $chain"
+        # shellcheck disable=SC2086  # family and name are two words
+        nft list chain $table "$chain" </dev/null 2>/dev/null
+      fi
+    done
+  fi
+  # to ask where there is no such table would make one
+  if grep -qs '^filter' /proc/net/ip_tables_names; then s "input iptables INPUT"; iptables-legacy -w 5 -S INPUT 2>/dev/null || iptables -w 5 -S INPUT 2>/dev/null; fi
+fi
 s end

@@ -1,5 +1,6 @@
 //! The primitives that a host can carry out. A closed set: a new kind of daemon adds none.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -7,6 +8,7 @@ use serde_json::Value;
 use super::Condition;
 use crate::daemon::{ContainerSpec, DaemonId};
 use crate::facts::PackageManager;
+use crate::facts::firewall::PortRule;
 use crate::secret::Secret;
 
 /// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
@@ -14,6 +16,10 @@ use crate::secret::Secret;
 pub enum Action {
     /// Writes files, each whole or not at all, in this order.
     WriteFiles(Vec<FileSpec>),
+    /// Lets networks in to ports. What is open already stays so.
+    OpenPorts(PortsSpec),
+    /// Takes rules of ours out of a firewall. What is gone already stays so.
+    ClosePorts(PortsSpec),
     /// Pulls an image by its reference.
     PullImage(String),
     /// Finds out what type of cephx keys an image reads.
@@ -50,6 +56,51 @@ pub struct FileSpec {
     pub content: Secret,
 }
 
+/// Rules of one firewall on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortsSpec {
+    /// Which firewall.
+    pub manager: FirewallManager,
+    /// Where in it, and what.
+    pub rules: Vec<(Place, PortRule)>,
+}
+
+/// The firewalls that cephdock knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallManager {
+    /// Rich rules in its zones.
+    Firewalld,
+    /// Rules with a comment.
+    Ufw,
+}
+
+/// Where a rule stands in a firewall.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// firewalld's configuration, by zone: it is in force after the next reload.
+    Permanent(String),
+    /// What firewalld has in force, by zone.
+    Live(String),
+    /// The configuration of a firewalld that does not run, by zone.
+    Stopped(String),
+    /// ufw's rules, in which it is not.
+    Ufw,
+    /// ufw's rules, in which it is, while the kernel has it no more.
+    UfwAgain,
+}
+
+impl fmt::Display for PortsSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: BTreeSet<&str> = self.rules.iter().map(|(_, r)| r.ports.as_str()).collect();
+        let ports: Vec<&str> = ports.into_iter().collect();
+        let manager = match self.manager {
+            FirewallManager::Firewalld => "firewalld",
+            FirewallManager::Ufw => "ufw",
+        };
+        write!(f, "{}/tcp in {manager}", ports.join(", "))
+    }
+}
+
 /// A command to the mons, as the `ceph` tool would send it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MonCommand {
@@ -68,6 +119,8 @@ impl fmt::Display for Action {
                 let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
                 write!(f, "write {}", paths.join(", "))
             }
+            Self::OpenPorts(spec) => write!(f, "open {spec}"),
+            Self::ClosePorts(spec) => write!(f, "close {spec}"),
             Self::PullImage(reference) => write!(f, "pull {reference}"),
             Self::LookIntoImage(reference) => write!(f, "look into {reference}"),
             Self::Run(spec) => write!(f, "start {}", spec.daemon),

@@ -36,7 +36,9 @@ impl<'a> Fleet<'a> {
         let mut fleet = Self { want, seen, usable: Vec::new(), skipped: Vec::new(), only: None };
         let mut blocked = Vec::new();
         for node in &want.nodes {
-            match usable(node, seen.nodes.get(&node.name)) {
+            let usable = usable(node, seen.nodes.get(&node.name))
+                .and_then(|u| super::firewall::answers(want, u.node, u.facts).map(|()| u));
+            match usable {
                 Ok(usable) => fleet.usable.push(usable),
                 Err((why, hint)) => {
                     if node.roles.mon && !id.established {

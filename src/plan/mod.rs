@@ -17,12 +17,13 @@ pub mod clients;
 pub mod condition;
 mod daemons;
 mod files;
+pub mod firewall;
 mod fleet;
 mod foreign;
 mod osds;
 mod settle;
 
-pub use action::{Action, FileSpec, MonCommand};
+pub use action::{Action, FileSpec, FirewallManager, MonCommand, Place, PortsSpec};
 pub use condition::Condition;
 
 /// What to do, in order. Empty: the cluster is as the inventory says.
@@ -126,6 +127,10 @@ pub enum Why {
     Differs,
     /// It is there and does not run.
     NotRunning,
+    /// A firewall runs and lets nobody in there.
+    Closed,
+    /// A rule of ours that nothing needs any more.
+    NotNeeded,
     /// The OSD's disk is blank and will be formatted.
     BlankDisk(String),
     /// The disk carries this OSD already.
@@ -146,6 +151,8 @@ impl fmt::Display for Why {
             Self::Missing => f.write_str("it is missing"),
             Self::Differs => f.write_str("it is not as it should be"),
             Self::NotRunning => f.write_str("it is not running"),
+            Self::Closed => f.write_str("closed"),
+            Self::NotNeeded => f.write_str("nothing needs it any more"),
             Self::BlankDisk(path) => {
                 write!(f, "it is missing; {path} is blank and will be formatted")
             }
@@ -221,7 +228,8 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     if id.daemon_keys.is_some() {
         plan.stage(StageName::Image, daemons::images(fleet, id));
     }
-    plan.stage(StageName::Prepare, files::all(fleet, id, &osds));
+    let prepare = [files::all(fleet, id, &osds), firewall::ports(fleet)].concat();
+    plan.stage(StageName::Prepare, prepare);
     plan.stage(StageName::Register, auth::register(fleet, id, &osds));
     plan.stage(StageName::Daemons, daemons::start(fleet, id, &osds));
     plan.stage(StageName::Settle, settle::settle(fleet, id, &osds));
@@ -232,6 +240,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     let here = |w: &&Waiting| w.node.as_ref().is_none_or(|node| fleet.in_scope(node));
     plan.waiting.extend(osds.waiting.iter().filter(here).cloned());
     plan.waiting.extend(files::waiting(fleet, id));
+    plan.waiting.extend(firewall::waiting(fleet));
     plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(fleet, &osds));
     plan.waiting.extend(settle::waiting(fleet));

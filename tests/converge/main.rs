@@ -2,6 +2,7 @@
 
 mod clients;
 mod drift;
+mod firewall;
 mod grown;
 mod killed;
 mod off;

@@ -217,7 +217,11 @@ impl World {
         for node in self.nodes.values_mut() {
             let mon = node.running().into_iter().find(|s| s.daemon.kind == Kind::Mon);
             let Some(id) = mon.map(|s| s.daemon.id) else { continue };
+            let open = node.lets_in("3300") && node.lets_in("6789");
             let Some(store) = node.stores.get_mut(&id) else { continue };
+            if !open && store.monmap.len() > 1 {
+                continue; // the others do not hear of it
+            }
             let key = (store.fsid, store.mon_key.clone());
             there.entry(key).or_default().insert(id.clone());
             stores.insert(id, store);
@@ -270,6 +274,9 @@ impl World {
                         || has.is_none()
                         || has != cluster.auth.get(&entity).cloned()
                     {
+                        continue;
+                    }
+                    if !node.lets_in("6800-7300") && self.nodes.len() > 1 {
                         continue;
                     }
                     if spec.daemon.kind == Kind::Mgr {

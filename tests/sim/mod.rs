@@ -24,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub(crate) mod ceph;
+pub(crate) mod firewall;
 pub(crate) mod lint;
 pub(crate) mod node;
 

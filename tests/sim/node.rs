@@ -7,8 +7,8 @@ use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
 use cephdock::facts::{
     ClientFacts, ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker,
-    DockerFacts, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels, PackageManager,
-    RbdModule,
+    DockerFacts, FileFact, FirewallFacts, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
+    PackageManager, RbdModule,
 };
 use cephdock::identity::{self, Identity, KeyType};
 use cephdock::inventory::{Node, NodeName, OsdSpec};
@@ -16,6 +16,7 @@ use cephdock::plan::{Action, FileSpec};
 use cephdock::secret::sha256;
 use uuid::Uuid;
 
+use super::firewall::Firewall;
 use super::{Fault, World};
 
 const CONF: &str = "/etc/ceph/ceph.conf";
@@ -39,6 +40,8 @@ pub(crate) struct NodeState {
     pub(crate) containers: BTreeMap<String, Container>,
     /// Its host tools, package manager and kernel.
     pub(crate) client: ClientFacts,
+    /// What keeps others out, if anything does.
+    pub(crate) firewall: Option<Firewall>,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -64,6 +67,7 @@ impl Default for NodeState {
                 rbd: Some("18.2.7".into()),
                 module: RbdModule::Builtin,
             },
+            firewall: None,
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -215,6 +219,10 @@ impl NodeState {
             client: self.client.clone(),
             image_keys: self.looked.then_some(self.reads),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
+            firewall: FirewallFacts {
+                interfaces: self.addresses[1..].iter().map(|a| (*a, "eth0".into())).collect(),
+                ..self.firewall.as_ref().map(Firewall::facts).unwrap_or_default()
+            },
             docker: match &self.docker_down {
                 Some(why) => Docker::Down(why.clone()),
                 None => Docker::Up(DockerFacts {
@@ -286,6 +294,12 @@ impl World {
                     self.command(at, command)?;
                 }
                 return Ok(());
+            }
+            Action::OpenPorts(spec) | Action::ClosePorts(spec) => {
+                let rules = if half { &spec.rules[..spec.rules.len() / 2] } else { &spec.rules };
+                let firewall = self.nodes.get_mut(at).and_then(|n| n.firewall.as_mut());
+                let firewall = firewall.ok_or("firewall-cmd: not found")?;
+                return firewall.change(rules, matches!(action, Action::OpenPorts(_)));
             }
             Action::Exec(daemon, argv) if !half => return self.exec(at, daemon, argv),
             Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
