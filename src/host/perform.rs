@@ -15,7 +15,8 @@ impl Node {
     ) -> Result<(), HostError> {
         match action {
             Action::WriteFiles(files) => self.write_files(files).await,
-            Action::PullImage(reference) => self.pull(reference, step).await,
+            Action::PullImage { image, login } => self.pull(image, login.as_ref(), step).await,
+            Action::LoadImage(file) => self.load(file, step).await,
             Action::LookIntoImage(reference) => self.look_into(reference).await,
             Action::Run(spec) => self.run(spec).await,
             Action::Start(daemon) => self.start(&daemon.container()).await,

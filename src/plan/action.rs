@@ -1,12 +1,14 @@
 //! The primitives that a host can carry out. A closed set: a new kind of daemon adds none.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::Condition;
 use crate::daemon::{ContainerSpec, DaemonId};
 use crate::facts::PackageManager;
+use crate::image::Login;
 use crate::secret::Secret;
 
 /// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
@@ -14,8 +16,15 @@ use crate::secret::Secret;
 pub enum Action {
     /// Writes files, each whole or not at all, in this order.
     WriteFiles(Vec<FileSpec>),
-    /// Pulls an image by its reference.
-    PullImage(String),
+    /// Pulls an image by its reference, with the login for its registry.
+    PullImage {
+        /// The reference.
+        image: String,
+        /// Sent with the pull and kept nowhere.
+        login: Option<Login>,
+    },
+    /// Sends an image file to the node's Docker.
+    LoadImage(ImageFile),
     /// Finds out what type of cephx keys an image reads.
     LookIntoImage(String),
     /// Makes a container and starts it. Taken up where it was cut off if it is there and its labels say it is this one.
@@ -35,6 +44,23 @@ pub enum Action {
     LoadModule(String),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
+}
+
+/// An image file on the operator's machine, made with `docker save`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The image in it that is wanted.
+    pub reference: String,
+}
+
+impl fmt::Display for ImageFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.reference, self.path.display())
+    }
 }
 
 /// A file to write: owner root.
@@ -68,7 +94,8 @@ impl fmt::Display for Action {
                 let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
                 write!(f, "write {}", paths.join(", "))
             }
-            Self::PullImage(reference) => write!(f, "pull {reference}"),
+            Self::PullImage { image, .. } => write!(f, "pull {image}"),
+            Self::LoadImage(file) => write!(f, "load {file}"),
             Self::LookIntoImage(reference) => write!(f, "look into {reference}"),
             Self::Run(spec) => write!(f, "start {}", spec.daemon),
             Self::Start(daemon) => write!(f, "start {daemon} again"),

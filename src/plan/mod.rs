@@ -19,10 +19,11 @@ mod daemons;
 mod files;
 mod fleet;
 mod foreign;
+mod images;
 mod osds;
 mod settle;
 
-pub use action::{Action, FileSpec, MonCommand};
+pub use action::{Action, FileSpec, ImageFile, MonCommand};
 pub use condition::Condition;
 
 /// What to do, in order. Empty: the cluster is as the inventory says.
@@ -124,6 +125,13 @@ pub enum Why {
     Missing,
     /// It is there and not as it should be.
     Differs,
+    /// The image of this name is another one than the archive's: their short ids.
+    OtherImage {
+        /// The node's.
+        has: String,
+        /// The archive's.
+        archived: String,
+    },
     /// It is there and does not run.
     NotRunning,
     /// The OSD's disk is blank and will be formatted.
@@ -145,6 +153,9 @@ impl fmt::Display for Why {
         match self {
             Self::Missing => f.write_str("it is missing"),
             Self::Differs => f.write_str("it is not as it should be"),
+            Self::OtherImage { has, archived } => {
+                write!(f, "its image is {has} and the archive's {archived}")
+            }
             Self::NotRunning => f.write_str("it is not running"),
             Self::BlankDisk(path) => {
                 write!(f, "it is missing; {path} is blank and will be formatted")
@@ -215,11 +226,11 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
 
     // an identity that waits for what the image can do is not written yet
     if id.daemon_keys.is_none() {
-        plan.stage(StageName::Image, daemons::images(fleet, id));
+        plan.stage(StageName::Image, images::fetch(fleet, id));
     }
     plan.stage(StageName::Identity, files::identity(fleet, id));
     if id.daemon_keys.is_some() {
-        plan.stage(StageName::Image, daemons::images(fleet, id));
+        plan.stage(StageName::Image, images::fetch(fleet, id));
     }
     plan.stage(StageName::Prepare, files::all(fleet, id, &osds));
     plan.stage(StageName::Register, auth::register(fleet, id, &osds));
@@ -235,6 +246,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(fleet, &osds));
     plan.waiting.extend(settle::waiting(fleet));
+    plan.waiting.extend(images::waiting(fleet));
     plan.waiting.extend(clients::waiting(fleet));
     Ok(plan)
 }
