@@ -90,9 +90,9 @@ fn assert_secret(lab: &Lab, node: &str) {
     let find = r"set -e; pattern='[o]pens?~>sesame'
         if ls /root/.docker /home/ops/.docker 2>/dev/null; then echo 'a docker config'; fi
         grep -rIlF 'opens?~>sesam'e /root /etc /home /tmp /var/tmp /var/lib/ceph /var/log 2>/dev/null || true
-        docker ps -aq | xargs -r docker inspect | grep -n -- "$pattern" || true
-        docker image inspect $(docker images -q) | grep -n -- "$pattern" || true
-        journalctl --no-pager -q | grep -n -- "$pattern" || true";
+        docker ps -aq | xargs -r docker inspect | grep -n -- $pattern || true
+        docker image inspect $(docker images -q) | grep -n -- $pattern || true
+        journalctl --no-pager -q | grep -n -- $pattern || true";
     let found = lab.ssh(node, find);
     assert_eq!(found.trim(), "", "on {node}");
 }
@@ -104,13 +104,18 @@ fn a_registry_that_wants_a_login() {
     let _registry = Registry::start(&lab);
     let image = format!("{REGISTRY}/ceph/ceph:v18");
     let login = |file: &str| {
-        format!("  image: {image}\n  registry: {{server: \"{REGISTRY}\", username: ceph, password_file: {file}}}\n")
+        format!(
+            "  image: {image}\n  registry: {{server: \"{REGISTRY}\", username: ceph, password_file: {file}}}\n"
+        )
     };
 
     // no login: what the registry wants is said
     let none = lab.cephdock(&inventory(&lab, &format!("  image: {image}\n")), &["up"]);
     assert_eq!(none.code, 1, "{none:?}");
-    assert!(none.all().contains("wants a login") && none.all().contains("password_file"), "{none:?}");
+    assert!(
+        none.all().contains("wants a login") && none.all().contains("password_file"),
+        "{none:?}"
+    );
 
     // no password: nothing is contacted
     let missing = lab.cephdock(&inventory(&lab, &login("./nowhere")), &["up"]);
@@ -131,7 +136,10 @@ fn a_registry_that_wants_a_login() {
     lab.write("right", &format!("{PASSWORD}\n"));
     let right = inventory(&lab, &login("./right"));
     let plan = lab.cephdock(&right, &["--json", "plan"]);
-    assert_eq!(plans(&plan), [("I1", "pull"), ("I2", "pull")].map(|(n, w)| (n.to_owned(), format!("{w} {image}"))));
+    assert_eq!(
+        plans(&plan),
+        [("I1", "pull"), ("I2", "pull")].map(|(n, w)| (n.to_owned(), format!("{w} {image}")))
+    );
     assert_eq!(images(&lab, "I1"), "", "a plan pulls nothing");
     let up = lab.cephdock(&right, &["-vv", "--json", "up"]);
     assert_eq!(up.code, 0, "{up:?}");
@@ -146,8 +154,8 @@ fn a_registry_that_wants_a_login() {
 
     // when all nodes have it, a lost password is in nobody's way but that of `up`
     fs::remove_file(lab.dir.join("right")).expect("it was there");
-    let check = lab.cephdock(&right, &["plan", "--check"]);
-    assert_eq!(check.code, 0, "{check:?}");
+    let check = lab.cephdock(&right, &["plan"]);
+    assert!(check.ok && !check.out.contains("pull"), "{check:?}");
     assert!(check.err.contains("warning") && check.err.contains("there is no file"), "{check:?}");
 }
 
@@ -185,35 +193,48 @@ fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
         run.out.lines().map(|l| serde_json::from_str(l).expect("an event")).collect();
     let sending = |node: &str| -> Vec<u64> {
         let of = events.iter().filter(|e| e["node"] == node && e["message"] == "sending");
-        of.filter(|e| e["unit"] == "bytes" && e["total"] == bytes).filter_map(|e| e["done"].as_u64()).collect()
+        of.filter(|e| e["unit"] == "bytes" && e["total"] == bytes)
+            .filter_map(|e| e["done"].as_u64())
+            .collect()
     };
     for (node, _) in NODES {
         let done = sending(node);
-        assert!(done.len() > 20 && done.is_sorted() && done.last() == Some(&bytes), "{node}: {done:?}");
+        assert!(
+            done.len() > 20 && done.is_sorted() && done.last() == Some(&bytes),
+            "{node}: {done:?}"
+        );
     }
     let finished = |node: &str| {
-        events.iter().position(|e| e["event"] == "step-finished" && e["node"] == node && e["what"] == load)
+        events
+            .iter()
+            .position(|e| e["event"] == "step-finished" && e["node"] == node && e["what"] == load)
     };
     let started = |node: &str| {
-        events.iter().position(|e| e["event"] == "step-started" && e["node"] == node && e["what"] == load)
+        events
+            .iter()
+            .position(|e| e["event"] == "step-started" && e["node"] == node && e["what"] == load)
     };
-    assert!(started("I2") < finished("I1") && started("I1") < finished("I2"), "one after the other");
+    assert!(
+        started("I2") < finished("I1") && started("I1") < finished("I2"),
+        "one after the other"
+    );
     assert!(run.memory_kib < 100 << 10, "{} KiB", run.memory_kib);
     assert_eq!(images(&lab, "I1"), images(&lab, "I2"));
 
     // nothing to do, and then only for the node that lacks it
-    let check = lab.cephdock(&inventory, &["plan", "--check"]);
-    assert_eq!(check.code, 0, "{check:?}");
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert_eq!(plans(&plan), []);
     lab.ssh("I2", "docker rm -f osd-1 >/dev/null; docker rmi -f ceph/ceph:v18 >/dev/null");
     let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert_eq!(plans(&plan), [("I2".to_owned(), load.clone())]);
     // an image of the same name that is another one is replaced by the archive's
     lab.ssh("I1", "echo x >/tmp/x && tar -C /tmp -c x | docker import - ceph/ceph:v18 >/dev/null");
-    let plan = lab.cephdock(&inventory, &["plan"]);
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert!(plan.out.contains("and the archive's"), "{plan:?}");
     let run = lab.cephdock(&inventory, &["up"]);
     assert_eq!(run.code, 0, "{run:?}");
     let id = "docker image inspect -f '{{.Id}}' ceph/ceph:v18";
     assert_eq!(lab.ssh("I1", id), lab.ssh("I2", id));
-    assert_eq!(lab.cephdock(&inventory, &["plan", "--check"]).code, 0);
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert_eq!(plans(&plan), []);
 }

@@ -66,7 +66,9 @@ pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
     let archive = fleet.want.cluster.image_archive.is_some();
     let mut waiting: Vec<Waiting> =
         if archive { Vec::new() } else { differing(fleet).into_iter().collect() };
-    waiting.extend(needing(fleet).filter_map(|u| outdated(&fleet.want.cluster.image, u)));
+    // where the archive's image is about to come, it is too early to tell
+    let stays = needing(fleet).filter(|u| step(fleet, u).is_none());
+    waiting.extend(stays.filter_map(|u| outdated(&fleet.want.cluster.image, u)));
     waiting
 }
 
