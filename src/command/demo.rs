@@ -72,7 +72,7 @@ async fn make(
 ) -> Result<Done, End> {
     let begun = Instant::now();
     let local = Local::open(socket, image.unwrap_or(DEFAULT_IMAGE)).await?;
-    let seen = local.look().await?;
+    let seen = local.look(!down).await?;
     let steps = if down { demo::down(&seen) } else { demo::up(&seen, image) };
     let steps = steps.map_err(End::Refused)?;
     events.send(Event::Planned {
@@ -85,7 +85,7 @@ async fn make(
     }
     // its words for people speak of an inventory
     if json {
-        events.send(Event::Summary(summary(&local.look().await?, steps.len(), begun)));
+        events.send(Event::Summary(summary(&local.look(!down).await?, steps.len(), begun)));
     }
     Ok(Done { steps: steps.len(), image: local.image().to_owned() })
 }

@@ -88,14 +88,14 @@ impl Local {
         &self.image
     }
 
-    /// Looks, and changes nothing.
-    pub async fn look(&self) -> Result<Seen, HostError> {
+    /// Looks, and changes nothing. `ask`: the mon too.
+    pub async fn look(&self, ask: bool) -> Result<Seen, HostError> {
         let docker = self.node.docker()?;
         let inspect = self.call("look for the image", docker.inspect_image(&self.image));
         let (volume, container, image) = tokio::join!(self.volume(), self.container(), inspect);
         let container = container?;
         let cluster = match container {
-            Thing::Ours(ContainerState::Running) => self.node.ask().await.ok(),
+            Thing::Ours(ContainerState::Running) if ask => self.node.ask().await.ok(),
             _ => None,
         };
         Ok(Seen { volume: volume?, container, image: image?.is_some(), cluster })
@@ -145,7 +145,11 @@ impl Local {
                     Err(error) => {
                         // a log that cannot be had is no reason to say nothing
                         let log = self.node.tail(NAME, LOG_LINES).await.unwrap_or_default();
-                        Err(HostError { log, ..error })
+                        let error = HostError { log, ..error };
+                        Err(error.hint(format!(
+                            "look at `docker logs {NAME}`, and whether this machine has memory and disk to spare; then \
+                             run the same command again, or `cephdock demo --down` to begin anew"
+                        )))
                     }
                 }
             }
