@@ -121,10 +121,7 @@ impl Node {
         deadline: Duration,
     ) -> Result<Vec<u8>, HostError> {
         let command = if self.sudo { format!("sudo -n {command}") } else { command.to_owned() };
-        let Some(session) = &self.session else {
-            return Err(HostError::new("this machine is not logged in to"));
-        };
-        let output = session.run(&command, stdin, deadline).await?;
+        let output = self.session()?.run(&command, stdin, deadline).await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said =
             stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
@@ -155,9 +152,14 @@ impl Node {
         }
     }
 
+    /// The login, which this machine has none of.
+    pub(super) fn session(&self) -> Result<&Session, HostError> {
+        self.session.as_ref().ok_or_else(|| HostError::new("this machine is not logged in to"))
+    }
+
     /// Why the connection was lost, if it was.
     pub(super) fn lost(&self) -> Option<String> {
-        Some(self.session.as_ref()?.lost()?.clone())
+        self.session.as_ref()?.lost()
     }
 
     /// Docker, or the error that says why not.

@@ -28,12 +28,14 @@ pub(super) fn fetch(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
     lanes
 }
 
-/// Nodes on which a daemon runs.
+/// Nodes that are worked on and on which a daemon runs.
 fn needing<'f, 'a>(fleet: &'f Fleet<'a>) -> impl Iterator<Item = &'f Usable<'a>> {
-    fleet.usable.iter().filter(|u| {
-        let roles = u.node.roles;
-        roles.mon || roles.mgr || roles.osd
-    })
+    fleet.scope().filter(|u| runs_daemons(u))
+}
+
+fn runs_daemons(u: &Usable) -> bool {
+    let roles = u.node.roles;
+    roles.mon || roles.mgr || roles.osd
 }
 
 /// What brings the image to a node. With an archive nothing is ever pulled: the nodes may reach no registry.
@@ -74,7 +76,7 @@ pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
 
 fn differing(fleet: &Fleet) -> Option<Waiting> {
     let mut kinds: Vec<(&ImageFact, Vec<&NodeName>)> = Vec::new();
-    for u in needing(fleet) {
+    for u in fleet.usable.iter().filter(|u| runs_daemons(u)) {
         let Some(image) = &u.docker.image else { continue };
         match kinds.iter_mut().find(|(kind, _)| kind.same(image)) {
             Some((_, nodes)) => nodes.push(&u.node.name),
