@@ -107,6 +107,14 @@ pub enum Command {
         after_help = "Examples:\n  cephdock status\n  cephdock status --watch\n  cephdock status --json | jq .health"
     )]
     Status(Status),
+    /// Try it out: a whole one-node cluster in one container of this machine's own Docker.
+    ///
+    /// No SSH, no inventory, nothing outside that container and its volume, 2 GiB of memory at most. Run again it does
+    /// nothing, or goes on where it was stopped.
+    #[command(
+        after_help = "Examples:\n  cephdock demo\n  docker exec cephdock-demo ceph -s\n  cephdock demo --down"
+    )]
+    Demo(Demo),
     /// Show what a daemon says.
     #[command(
         after_help = "Examples:\n  cephdock logs B1 mon\n  cephdock logs B2 osd-3 -n 500\n  cephdock logs B1 mgr --follow"
@@ -236,6 +244,17 @@ pub struct Man {
     /// A command; without one, the page of cephdock itself.
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
+}
+
+/// `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Remove the demo and all that is in it.
+    #[arg(long)]
+    pub down: bool,
+    /// Take this image, which holds the Ceph programs [default: quay.io/ceph/ceph:v19].
+    #[arg(long, value_name = "IMAGE", conflicts_with = "down")]
+    pub image: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

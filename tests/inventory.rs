@@ -157,7 +157,8 @@ fn relative_paths_start_at_the_inventory() {
                 ssh: {identity_file: ~/k, known_hosts: /k}\n\
                 nodes: [{name: a, address: 10.0.0.1, roles: [mon, mgr, osd], osds: [file: 2G]}]\n";
     let inventory = parse_here(text).unwrap().inventory;
-    assert_eq!(inventory.cluster.image_archive, Some("site/a.tar".into()));
+    let archive = inventory.cluster.image_archive.unwrap();
+    assert_eq!(archive.path, Path::new("site/a.tar"));
     assert_eq!(inventory.nodes[0].ssh.identity_files, [Path::new("/home/ops/k")]);
     assert_eq!(inventory.nodes[0].ssh.known_hosts, Path::new("/k"));
     // without a home folder `~` is a problem, and so is the default known_hosts

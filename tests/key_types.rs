@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cephdock::facts::{ClusterFacts, Docker, DockerFacts, Facts, NodeFacts, Seen};
 use cephdock::identity::{Identity, KeyType};
+use cephdock::image::ImageFact;
 use cephdock::inventory::Inventory;
 use cephdock::plan::{self, Action, Plan, StageName};
 
@@ -17,7 +18,8 @@ fn inventory() -> Inventory {
 }
 
 fn facts(want: &Inventory, image: Option<&str>, keys: Option<KeyType>) -> Facts {
-    let docker = DockerFacts { image: image.map(str::to_owned), ..DockerFacts::default() };
+    let image = image.map(|id| ImageFact::new(id.into(), Vec::new(), &[]));
+    let docker = DockerFacts { image, ..DockerFacts::default() };
     let node = NodeFacts {
         addresses: vec!["10.0.0.1".parse().expect("an address")],
         free_bytes: Some(1 << 40),
@@ -53,7 +55,8 @@ fn the_image_is_looked_into_before_an_identity_is_written() {
     let image = || want.cluster.image.clone();
 
     let missing = plan::up(&want, &facts(&want, None, None), &id).expect("a plan");
-    let pull = [&Action::PullImage(image()), &Action::LookIntoImage(image())];
+    let pull = Action::PullImage { image: image(), login: None };
+    let pull = [&pull, &Action::LookIntoImage(image())];
     assert_eq!(first(&missing), (StageName::Image, pull.to_vec()));
 
     let there = plan::up(&want, &facts(&want, Some("sha256:1"), None), &id).expect("a plan");

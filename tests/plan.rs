@@ -3,6 +3,7 @@
 //! A case has
 //! - `inventory:` the file's text;
 //! - `start:` `fresh` (blank nodes) or `running` (a cluster at rest): the facts that a fleet in memory shows;
+//! - `archive:` the id of the image that the inventory's archive holds;
 //! - `then:` the inventory that is planned for, where it is another one;
 //! - `add-node:` the node that `add-node` is asked for; otherwise the plan is `up`'s;
 //! - `identity:` which nodes hold it (`on`), whether the mons have met (`established`), which nodes hold another one's
@@ -36,6 +37,8 @@ struct Case {
     then: Option<String>,
     #[serde(default, rename = "add-node")]
     add_node: Option<String>,
+    #[serde(default)]
+    archive: Option<String>,
     start: Start,
     #[serde(default)]
     identity: Option<Holders>,
@@ -108,6 +111,9 @@ async fn run(title: &str, text: &str) -> (String, String) {
     let case: Case =
         serde_yaml::from_str(&filled(text, &ids)).unwrap_or_else(|e| panic!("{title}: {e}"));
     let mut sim = Sim::new(&case.inventory);
+    if let Some(id) = &case.archive {
+        sim.archives(id);
+    }
     if case.start == Start::Running {
         let run = sim.up(SEED).await.expect("nothing kills it");
         assert!(matches!(run.end, converge::End::Done), "{title}: {:?}", run.end);

@@ -12,6 +12,7 @@ use crate::event::{Event, Events};
 use crate::host::{Fleet, LockError, Node, OperatorLock, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
+use crate::inventory::problem::Problems;
 use crate::inventory::{Inventory, file};
 use crate::plan::Refusal;
 use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
@@ -19,6 +20,7 @@ use crate::ssh::{Client, LocalSsh};
 
 mod add_node;
 mod ceph;
+mod demo;
 mod help;
 mod logs;
 mod plan;
@@ -58,6 +60,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Up(options) => up::run(&global, &options).await,
         Command::AddNode(options) => add_node::run(&global, options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
+        Command::Demo(options) => demo::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
         Command::Logs(options) => logs::run(&global, &options).await,
         Command::Ceph(options) => ceph::run(&global, &options).await,
@@ -77,13 +80,23 @@ fn look(global: &cli::Global) -> Look {
 
 /// Reads the inventory. What is wrong with it is printed; then nothing is contacted.
 fn load(global: &cli::Global, look: Look) -> Result<Loaded, Exit> {
-    file::load(&global.inventory).map_err(|problems| {
-        if look.json {
-            look.print_json(&problems);
-        }
-        look.print_error(&problems.render(Screen::of(Stream::Err, look.color).color));
-        Exit::Usage
-    })
+    file::load(&global.inventory).map_err(|problems| print_problems(look, &problems))
+}
+
+/// Reads what the inventory only names: the image archive and the registry's password. `must`: the command may have to
+/// pull, so there has to be a password; otherwise it is worth a warning. Like [`load`], before anything is contacted.
+fn complete(mut loaded: Loaded, look: Look, must: bool) -> Result<Loaded, Exit> {
+    let read = loaded.read_archive().and_then(|()| loaded.read_password(must));
+    read.map_err(|problems| print_problems(look, &problems))?;
+    Ok(loaded)
+}
+
+fn print_problems(look: Look, problems: &Problems) -> Exit {
+    if look.json {
+        look.print_json(problems);
+    }
+    look.print_error(&problems.render(Screen::of(Stream::Err, look.color).color));
+    Exit::Usage
 }
 
 /// What every command that talks to nodes has: the events with somebody who shows them, and the nodes.
@@ -97,7 +110,7 @@ struct Session {
 impl Session {
     /// Connects to all nodes. `silent`: for commands that only look; progress is not shown.
     async fn open(loaded: Loaded, look: Look, silent: bool) -> Self {
-        let Loaded { inventory: want, warnings } = loaded;
+        let Loaded { inventory: want, warnings, .. } = loaded;
         let (events, received) = if silent {
             let (_, received) = Events::channel();
             (Events::nowhere(), received)

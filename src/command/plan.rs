@@ -1,10 +1,11 @@
 //! `plan`: what `up` would do. Looks only; a new cluster's identity is made up for the occasion and forgotten.
 
-use super::{Exit, Session, load, look, mint, print_refusal};
+use super::{Exit, Session, complete, load, look, mint, print_refusal};
 use crate::cli::{Global, Plan as Options};
 use crate::converge::{Planner, adopt};
+use crate::inventory::NodeName;
 use crate::inventory::file::Loaded;
-use crate::plan::{self, Plan, Why};
+use crate::plan::{self, Action, Plan, Why};
 use crate::report::plan_view::{StageView, StepView};
 use crate::report::{Look, PlanView};
 
@@ -20,6 +21,10 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
 
 /// Looks at the nodes and shows what a planner makes of it.
 pub(super) async fn show(loaded: Loaded, look: Look, check: bool, planner: impl Planner) -> Exit {
+    let loaded = match complete(loaded, look, false) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
     let session = Session::open(loaded, look, true).await;
     let facts = session.fleet.observe().await;
     let want = session.want.clone();
@@ -62,6 +67,13 @@ fn view(plan: &Plan) -> PlanView {
         stages: plan.stages.iter().map(stage).collect(),
         waiting: waiting(true),
         notes: waiting(false),
-        pulls: Vec::new(),
+        pulls: plan.stages.iter().flat_map(|s| &s.lanes).flat_map(pulls).collect(),
     }
+}
+
+fn pulls(lane: &plan::Lane) -> impl Iterator<Item = (NodeName, String)> {
+    lane.steps.iter().filter_map(|step| match &step.action {
+        Action::PullImage { image, .. } => Some((lane.node.clone(), image.clone())),
+        _ => None,
+    })
 }

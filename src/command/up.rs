@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{CtrlC, Exit, Session, load, look, mint, print_refusal};
+use super::{CtrlC, Exit, Session, complete, load, look, mint, print_refusal};
 use crate::cli::{Global, Up};
 use crate::converge::{End, Planner, Run, converge};
 use crate::event::{Event, StageTime};
@@ -27,6 +27,10 @@ pub(super) async fn converge_on(
     doing: &str,
     planner: impl Planner,
 ) -> Exit {
+    let loaded = match complete(loaded, look, true) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
     let begun = Instant::now();
     let session = Session::open(loaded, look, false).await;
     let held = match session.lock(look, doing).await {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,28 +15,41 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::{Failure, Via};
-use crate::ssh::{ExecIo, Session, SshError};
+use crate::ssh::{ExecIo, Session};
 
 /// Helpers at once: each costs one of sshd's sessions (`MaxSessions`, 10), and commands need some too.
 const HELPERS: usize = 8;
 
 /// Makes connections to one daemon.
 #[derive(Debug, Clone)]
-pub(super) struct Dial {
-    session: Session,
-    way: Way,
-}
+pub(super) struct Dial(Way);
 
 #[derive(Debug, Clone)]
 enum Way {
-    Socket(Arc<str>),
-    Helper { command: Arc<str>, slots: Arc<Semaphore> },
+    /// This machine's own.
+    Local(Arc<Path>),
+    Socket {
+        session: Session,
+        path: Arc<str>,
+    },
+    Helper {
+        session: Session,
+        command: Arc<str>,
+        slots: Arc<Semaphore>,
+    },
 }
 
 impl Dial {
+    /// To a socket of this machine.
+    pub(super) fn local(socket: &Path) -> Self {
+        Self(Way::Local(socket.into()))
+    }
+
     pub(super) fn new(session: Session, via: Via, socket: &str) -> Self {
         let sudo = match via {
-            Via::ForwardedSocket => return Self { session, way: Way::Socket(socket.into()) },
+            Via::Local | Via::ForwardedSocket => {
+                return Self(Way::Socket { session, path: socket.into() });
+            }
             Via::DialStdio => "",
             Via::SudoDialStdio => "sudo -n ",
         };
@@ -49,17 +63,18 @@ impl Dial {
         // the login shell may be any; sh is there
         let command = format!("exec sh -c {}", shlex::try_quote(&script).unwrap_or_default());
         let slots = Arc::new(Semaphore::new(HELPERS));
-        Self { session, way: Way::Helper { command: command.into(), slots } }
+        Self(Way::Helper { session, command: command.into(), slots })
     }
 
     /// A new connection.
-    async fn dial(&self) -> Result<UnixStream, SshError> {
-        let (command, slots) = match &self.way {
-            Way::Socket(path) => return self.session.open_unix(path).await,
-            Way::Helper { command, slots } => (command, slots),
+    async fn dial(&self) -> Result<UnixStream, Failure> {
+        let (session, command, slots) = match &self.0 {
+            Way::Local(path) => return Ok(UnixStream::connect(path).await?),
+            Way::Socket { session, path } => return Ok(session.open_unix(path).await?),
+            Way::Helper { session, command, slots } => (session, command, slots),
         };
         let slot = slots.clone().acquire_owned().await;
-        let ExecIo { io, mut stderr, exit } = self.session.exec(command).await?;
+        let ExecIo { io, mut stderr, exit } = session.exec(command).await?;
         tokio::spawn(async move {
             // read, so that a talkative helper is not held up; what it says matters only to ping()
             drop(tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await);
@@ -72,8 +87,8 @@ impl Dial {
     /// Whether Docker answers this way.
     pub(super) async fn ping(&self, deadline: Duration) -> Result<(), Failure> {
         const REQUEST: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
-        let answer = match &self.way {
-            Way::Socket(_) => {
+        let answer = match &self.0 {
+            Way::Local(_) | Way::Socket { .. } => {
                 let mut stream = self.dial().await?;
                 let mut answer = Vec::new();
                 // a failing write or read is told by what was not answered
@@ -81,8 +96,8 @@ impl Dial {
                 drop(stream.read_to_end(&mut answer).await);
                 answer
             }
-            Way::Helper { command, .. } => {
-                let out = self.session.run(command, REQUEST, deadline).await?;
+            Way::Helper { session, command, .. } => {
+                let out = session.run(command, REQUEST, deadline).await?;
                 if out.stdout.is_empty() {
                     let stderr = String::from_utf8_lossy(&out.stderr);
                     let said = stderr

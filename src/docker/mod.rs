@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::{BollardRequest, ClientVersion};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::ssh::{Session, SshError};
 
 mod dial;
+pub mod image;
 
 use dial::{Connector, Dial};
 
@@ -37,6 +40,8 @@ pub enum Via {
     DialStdio,
     /// The same, run by root.
     SudoDialStdio,
+    /// It is this machine's own.
+    Local,
 }
 
 impl fmt::Display for Via {
@@ -45,6 +50,7 @@ impl fmt::Display for Via {
             Self::ForwardedSocket => "forwarded socket",
             Self::DialStdio => "dial-stdio",
             Self::SudoDialStdio => "sudo dial-stdio",
+            Self::Local => "this machine's socket",
         })
     }
 }
@@ -65,6 +71,9 @@ pub enum Failure {
     /// No channel, or no connection.
     #[error("{0}")]
     Ssh(#[from] SshError),
+    /// No connection on this machine.
+    #[error("{0}")]
+    Io(#[from] io::Error),
     /// The helper ended, with these words.
     #[error("{exit}: {said}")]
     Helper {
@@ -97,6 +106,7 @@ impl DockerUnreachable {
             match failure {
                 Failure::Ssh(e @ SshError::Lost { .. }) => return e.hint(),
                 Failure::Helper { said, .. } => words.push_str(said),
+                Failure::Io(error) => return Some(local_hint(error.kind())),
                 _ => {}
             }
         }
@@ -153,6 +163,36 @@ pub async fn connect(
     Err(DockerUnreachable { socket: socket.to_owned(), tried })
 }
 
+/// This machine's own daemon, behind `socket`.
+///
+/// # Errors
+/// It does not answer there.
+pub async fn local(socket: &Path, deadline: Duration) -> Result<Docker, DockerUnreachable> {
+    let via = Via::Local;
+    let dial = Dial::local(socket);
+    let attempt = async {
+        dial.ping(deadline).await?;
+        bollard_over(dial).negotiate_version().await.map_err(Failure::Version)
+    };
+    let failure = match tokio::time::timeout(deadline, attempt).await {
+        Ok(Ok(api)) => return Ok(Docker { api, via }),
+        Ok(Err(failure)) => failure,
+        Err(_) => Failure::Timeout(deadline),
+    };
+    let socket = socket.to_string_lossy().into_owned();
+    Err(DockerUnreachable { socket, tried: vec![(via, failure)] })
+}
+
+fn local_hint(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "run it as root, or as a user in the group docker (`usermod -aG docker USER`, then log in anew)"
+        }
+        _ => "install and start Docker, or name its socket: `DOCKER_HOST=unix:///path/docker.sock`",
+    }
+    .into()
+}
+
 /// bollard on a pool of connections that `dial` makes.
 fn bollard_over(dial: Dial) -> bollard::Docker {
     let client = Client::builder(TokioExecutor::new())
@@ -160,8 +200,9 @@ fn bollard_over(dial: Dial) -> bollard::Docker {
         .pool_idle_timeout(Duration::from_mins(1))
         .pool_timer(TokioTimer::new())
         .build(Connector(dial));
-    let transport = move |request: BollardRequest| {
+    let transport = move |mut request: BollardRequest| {
         let client = client.clone();
+        url_safe(request.headers_mut());
         Box::pin(async move {
             let response = client.request(request).await;
             response.map_err(|e| bollard::errors::Error::IOError { err: io::Error::other(e) })
@@ -178,10 +219,38 @@ fn bollard_over(dial: Dial) -> bollard::Docker {
     .expect("the address is constant and well-formed")
 }
 
+/// Docker wants its login header in the URL-safe alphabet of base64, and takes one that it cannot read for none at all;
+/// bollard writes the other alphabet, so that passwords with `?`, `~` or letters beyond ASCII would not arrive.
+fn url_safe(headers: &mut HeaderMap) {
+    let Some(value) = headers.get_mut(REGISTRY_LOGIN) else { return };
+    let swap = |byte: &u8| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    };
+    let bytes: Vec<u8> = value.as_bytes().iter().map(swap).collect();
+    if let Ok(mut safe) = HeaderValue::from_bytes(&bytes) {
+        safe.set_sensitive(true); // no `Debug` of it shows the login
+        *value = safe;
+    }
+}
+
+/// The header that carries a registry's login.
+const REGISTRY_LOGIN: &str = "X-Registry-Auth";
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ssh::Exit;
+
+    #[test]
+    fn a_login_header_is_in_dockers_alphabet_and_shown_to_nobody() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REGISTRY_LOGIN, HeaderValue::from_static("ab+/cd=="));
+        url_safe(&mut headers);
+        assert_eq!(headers[REGISTRY_LOGIN], "ab-_cd==");
+        assert_eq!(format!("{headers:?}"), r#"{"x-registry-auth": Sensitive}"#);
+    }
 
     #[test]
     fn the_hint_follows_what_was_said() {

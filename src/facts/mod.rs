@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::daemon::DaemonId;
 use crate::identity::{Identity, KeyType};
+use crate::image::ImageFact;
 use crate::inventory::NodeName;
 
 pub mod bluestore;
@@ -190,8 +191,8 @@ impl Docker {
 pub struct DockerFacts {
     /// Engine version, such as `26.1.5`.
     pub version: String,
-    /// Image id of the inventory's image, where the node has it.
-    pub image: Option<String>,
+    /// The inventory's image, where the node has it.
+    pub image: Option<ImageFact>,
     /// Containers with cephdock's labels, and any other one that has a name we need.
     pub containers: Vec<ContainerFact>,
 }
@@ -210,6 +211,9 @@ pub struct ContainerFact {
     /// The image reference it was made from.
     #[serde(default)]
     pub image: String,
+    /// The id that this reference had then.
+    #[serde(default)]
+    pub image_id: Option<String>,
     /// Whether its live settings (restart policy, limits) are still the ones it was made with: `docker update` and
     /// `docker pause` change them without changing a label.
     #[serde(default = "yes")]

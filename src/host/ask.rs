@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::HostError;
 use super::node::Node;
-use crate::daemon::{DaemonId, Kind};
+use crate::daemon::DaemonId;
 use crate::facts::{ClusterFacts, cluster};
 use crate::plan::MonCommand;
 
@@ -131,7 +131,8 @@ impl Node {
 
     async fn start_client(&self) -> Result<Mons, HostError> {
         let docker = self.docker()?;
-        let container = DaemonId { kind: Kind::Mon, id: self.name.to_string() }.container();
+        let own = || DaemonId::mon(&self.name).container();
+        let container = self.mon_container.map_or_else(own, str::to_owned);
         let seconds = CONNECT_SECONDS.to_string();
         let start = async {
             let options = CreateExecOptions {
@@ -227,7 +228,7 @@ impl Mons {
     }
 
     fn ended(&self, node: &Node) -> HostError {
-        if let Some(why) = node.session.lost() {
+        if let Some(why) = node.lost() {
             return HostError {
                 lost: true,
                 ..HostError::new(format!("the SSH connection was lost: {why}"))

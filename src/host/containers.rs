@@ -1,26 +1,20 @@
-//! Images and containers. A container without our labels is never stopped, started or removed.
+//! Containers. A container without our labels is never stopped, started or removed.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::models::{
-    ContainerCreateBody, CreateImageInfo, HostConfig, RestartPolicy, RestartPolicyNameEnum,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use super::HostError;
 use super::node::Node;
-use super::{HostError, StepReport};
 use crate::daemon::{ContainerSpec, DaemonId, LABEL_SPEC};
-use crate::event::Unit;
 
 const CALL: Duration = Duration::from_secs(90);
-/// A pull that brings nothing for this long has hung.
-const PULL_SILENCE: Duration = Duration::from_secs(180);
 const EXEC: Duration = Duration::from_secs(180);
 /// Seconds a daemon gets to end by itself.
 const STOP_SECONDS: i32 = 60;
@@ -90,42 +84,6 @@ impl Node {
         self.run(spec).await
     }
 
-    /// Pulls to the end of the stream: an error inside it is an error.
-    pub(super) async fn pull(&self, reference: &str, step: &StepReport) -> Result<(), HostError> {
-        let docker = self.docker()?;
-        let (image, tag) = split(reference);
-        let options =
-            query::CreateImageOptionsBuilder::default().from_image(image).tag(tag).build();
-        let mut stream = docker.create_image(Some(options), None, None);
-        let mut progress = PullProgress::default();
-        let hint = format!(
-            "try `docker pull {reference}` on the node; an image that no registry has can be put there with `docker load`"
-        );
-        loop {
-            let item = timeout(PULL_SILENCE, stream.next()).await.map_err(|_| {
-                HostError::new(format!(
-                    "the pull of {reference} brought nothing for {} s",
-                    PULL_SILENCE.as_secs()
-                ))
-                .hint(hint.clone())
-            })?;
-            let Some(item) = item else { break };
-            let info = item.map_err(|e| {
-                self.docker_error(&format!("pull {reference}"), &e).hint(hint.clone())
-            })?;
-            if let Some(detail) = info.error_detail {
-                let said = detail.message.unwrap_or_default();
-                return Err(
-                    HostError::new(format!("Docker could not pull {reference}: {said}")).hint(hint)
-                );
-            }
-            if let Some((message, done, total)) = progress.note(&info) {
-                step.progress(message, Some((done, total, Unit::Bytes)));
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a program in a daemon's container; an exit code other than 0 is an error with what it said.
     pub(super) async fn exec(&self, daemon: &DaemonId, argv: &[String]) -> Result<(), HostError> {
         let docker = self.docker()?;
@@ -165,7 +123,7 @@ impl Node {
     }
 
     /// The last lines of a container's log, both streams.
-    pub(super) async fn tail(&self, name: &str, lines: usize) -> Result<Vec<String>, HostError> {
+    pub(crate) async fn tail(&self, name: &str, lines: usize) -> Result<Vec<String>, HostError> {
         let docker = self.docker()?;
         let options = query::LogsOptionsBuilder::default()
             .stdout(true)
@@ -209,60 +167,9 @@ impl Node {
     }
 }
 
-/// Bytes of each layer that is pulled: downloaded first, then unpacked.
-#[derive(Default)]
-struct PullProgress {
-    layers: HashMap<String, Layer>,
-}
-
-#[derive(Default)]
-struct Layer {
-    size: u64,
-    downloaded: u64,
-    unpacked: u64,
-}
-
-impl PullProgress {
-    /// Takes in an item of the stream; gives what to show, if it changes that.
-    fn note(&mut self, info: &CreateImageInfo) -> Option<(&'static str, u64, u64)> {
-        let layer = self.layers.entry(info.id.clone()?).or_default();
-        let figure = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let detail = info.progress_detail.as_ref();
-        let (current, total) = detail.map_or((0, 0), |d| (figure(d.current), figure(d.total)));
-        match info.status.as_deref()? {
-            "Downloading" => (layer.size, layer.downloaded) = (total, current),
-            "Verifying Checksum" | "Download complete" => layer.downloaded = layer.size,
-            // some engines count other things than bytes here, and then name no total
-            "Extracting" if total > 0 => {
-                (layer.size, layer.downloaded, layer.unpacked) = (total, total, current);
-            }
-            "Pull complete" => (layer.downloaded, layer.unpacked) = (layer.size, layer.size),
-            _ => return None,
-        }
-        let sum = |part: fn(&Layer) -> u64| self.layers.values().map(part).sum::<u64>();
-        let (size, downloaded) = (sum(|l| l.size), sum(|l| l.downloaded));
-        match size {
-            0 => None,
-            _ if downloaded < size => Some(("downloading", downloaded, size)),
-            _ => Some(("unpacking", sum(|l| l.unpacked), size)),
-        }
-    }
-}
-
 struct Failed {
     conflict: bool,
     error: HostError,
-}
-
-/// Image and tag (or digest) of a reference; without either, `latest`, for otherwise Docker would pull every tag.
-fn split(reference: &str) -> (&str, &str) {
-    if reference.contains('@') {
-        return (reference, "");
-    }
-    match reference.rsplit_once(':') {
-        Some((image, tag)) if !tag.contains('/') => (image, tag),
-        _ => (reference, "latest"),
-    }
 }
 
 fn body(spec: &ContainerSpec) -> ContainerCreateBody {
@@ -289,41 +196,5 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bollard::models::{CreateImageInfo, ProgressDetail};
-
-    use super::{PullProgress, split};
-
-    fn item(id: &str, status: &str, current: i64, total: i64) -> CreateImageInfo {
-        let detail = ProgressDetail { current: Some(current), total: Some(total) };
-        CreateImageInfo {
-            id: Some(id.into()),
-            status: Some(status.into()),
-            progress_detail: Some(detail),
-            ..CreateImageInfo::default()
-        }
-    }
-
-    #[test]
-    fn a_pull_is_downloaded_and_then_unpacked() {
-        let mut pull = PullProgress::default();
-        assert_eq!(pull.note(&item("v18", "Pulling from ceph/ceph", 0, 0)), None);
-        assert_eq!(pull.note(&item("a", "Downloading", 10, 100)), Some(("downloading", 10, 100)));
-        assert_eq!(pull.note(&item("b", "Downloading", 50, 50)), Some(("downloading", 60, 150)));
-        assert_eq!(pull.note(&item("a", "Download complete", 0, 0)), Some(("unpacking", 0, 150)));
-        assert_eq!(pull.note(&item("a", "Extracting", 40, 100)), Some(("unpacking", 40, 150)));
-        assert_eq!(pull.note(&item("b", "Extracting", 7, 0)), None);
-        assert_eq!(pull.note(&item("b", "Pull complete", 0, 0)), Some(("unpacking", 90, 150)));
-    }
-
-    #[test]
-    fn references() {
-        assert_eq!(split("quay.io/ceph/ceph:v19"), ("quay.io/ceph/ceph", "v19"));
-        assert_eq!(split("10.0.0.1:5000/ceph"), ("10.0.0.1:5000/ceph", "latest"));
-        assert_eq!(split("ceph@sha256:ab"), ("ceph@sha256:ab", ""));
     }
 }

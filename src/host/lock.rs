@@ -117,7 +117,7 @@ impl Node {
         let command = shlex::try_join(words)
             .map_err(|e| HostError::new(format!("a name cannot be told to a shell: {e}")))?;
         let command = if self.sudo { format!("sudo -n {command}") } else { command };
-        let ExecIo { io, mut stderr, exit } = self.session.exec(&command).await?;
+        let ExecIo { io, mut stderr, exit } = self.session()?.exec(&command).await?;
         let (stdout, mut stdin) = io.into_split();
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
@@ -142,7 +142,7 @@ impl Node {
                 drop(timeout(DEADLINE, stderr.read_to_string(&mut said)).await);
                 let complaint = said.lines().rev().map(str::trim).find(|l| !l.is_empty());
                 let error = HostError::new(complaint.unwrap_or("it said nothing"));
-                let lost = self.session.lost().is_some();
+                let lost = self.lost().is_some();
                 Err(HostError { lost, ..error })
             }
         }

@@ -31,6 +31,7 @@ mod wait;
 
 pub use lock::{LockError, OperatorLock};
 pub use node::{Node, connect_all};
+pub(crate) use observe::container_state;
 
 /// A node that can be looked at and worked on.
 pub trait Host: Send + Sync + 'static {

@@ -25,7 +25,8 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 #[derive(Debug)]
 pub struct Node {
     pub(super) name: NodeName,
-    pub(super) session: Session,
+    /// `None`: it is this machine, and only its Docker is used.
+    pub(super) session: Option<Session>,
     /// Why Docker cannot be used stays known: the node can still be looked at.
     pub(super) docker: Result<Docker, String>,
     /// Commands need `sudo -n` in front.
@@ -35,6 +36,8 @@ pub struct Node {
     pub(super) disks: Vec<String>,
     /// Other paths whose content matters.
     pub(super) files: Vec<String>,
+    /// The container through which the mons are asked, where it is not the mon's own.
+    pub(super) mon_container: Option<&'static str>,
     pub(super) mons: Mutex<Option<Mons>>,
     /// What was found in the image.
     pub(super) image_keys: std::sync::OnceLock<KeyType>,
@@ -87,12 +90,13 @@ async fn connect(
     });
     Ok(Node {
         name: node.name.clone(),
-        session,
+        session: Some(session),
         docker,
         sudo: !root,
         image: want.cluster.image.clone(),
         disks: disks.collect(),
         files: crate::plan::watched_files(&node.name),
+        mon_container: None,
         mons: Mutex::new(None),
         image_keys: std::sync::OnceLock::new(),
     })
@@ -117,7 +121,7 @@ impl Node {
         deadline: Duration,
     ) -> Result<Vec<u8>, HostError> {
         let command = if self.sudo { format!("sudo -n {command}") } else { command.to_owned() };
-        let output = self.session.run(&command, stdin, deadline).await?;
+        let output = self.session()?.run(&command, stdin, deadline).await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said =
             stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no message");
@@ -132,8 +136,34 @@ impl Node {
         Ok(output.stdout)
     }
 
+    /// This machine, by its own Docker. The mons are asked through the container `mon`.
+    pub(crate) fn local(name: &str, docker: Docker, mon: &'static str) -> Self {
+        Self {
+            name: NodeName::new(name).expect("it is constant and valid"),
+            session: None,
+            docker: Ok(docker),
+            sudo: false,
+            image: String::new(),
+            disks: Vec::new(),
+            files: Vec::new(),
+            mon_container: Some(mon),
+            mons: Mutex::new(None),
+            image_keys: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The login, which this machine has none of.
+    pub(super) fn session(&self) -> Result<&Session, HostError> {
+        self.session.as_ref().ok_or_else(|| HostError::new("this machine is not logged in to"))
+    }
+
+    /// Why the connection was lost, if it was.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.session.as_ref()?.lost()
+    }
+
     /// Docker, or the error that says why not.
-    pub(super) fn docker(&self) -> Result<&bollard::Docker, HostError> {
+    pub(crate) fn docker(&self) -> Result<&bollard::Docker, HostError> {
         self.docker
             .as_ref()
             .map(|d| &d.api)
@@ -141,9 +171,9 @@ impl Node {
     }
 
     /// An error of Docker's, or that of the lost connection behind it.
-    pub(super) fn docker_error(&self, doing: &str, error: &bollard::errors::Error) -> HostError {
+    pub(crate) fn docker_error(&self, doing: &str, error: &bollard::errors::Error) -> HostError {
         use bollard::errors::Error;
-        if let Some(why) = self.session.lost() {
+        if let Some(why) = self.lost() {
             return HostError {
                 lost: true,
                 ..HostError::new(format!("the SSH connection was lost: {why}"))

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ImageInspect,
+    RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use tokio::time::timeout;
@@ -15,6 +16,7 @@ use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_SPEC
 use crate::facts::{
     ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
 };
+use crate::image::ImageFact;
 
 const PROBE: &str = include_str!("probe.sh");
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
@@ -60,7 +62,7 @@ impl Node {
             );
             let list = list.map_err(|e| self.docker_error("list its containers", &e))?;
             let image = match image {
-                Ok(image) => image.id,
+                Ok(image) => fact_of(image),
                 Err(bollard::errors::Error::DockerResponseServerError {
                     status_code: 404, ..
                 }) => None,
@@ -102,11 +104,20 @@ impl Node {
             ours,
             state: state(c.state.as_ref()),
             image: inspect.config.as_ref().and_then(|x| x.image.clone()).unwrap_or_default(),
+            image_id: inspect.image.clone(),
             as_made: as_made(&inspect),
             restarts: inspect.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             exit_code: inspect.state.and_then(|s| s.exit_code),
         }))
     }
+}
+
+fn fact_of(image: ImageInspect) -> Option<ImageFact> {
+    let digests = image.repo_digests.unwrap_or_default();
+    let digests =
+        digests.iter().filter_map(|d| d.split_once('@')).map(|(_, digest)| digest.to_owned());
+    let layers = image.root_fs.and_then(|r| r.layers).unwrap_or_default();
+    Some(ImageFact::new(image.id?, digests.collect(), &layers))
 }
 
 fn name(c: &ContainerSummary) -> String {
@@ -132,6 +143,18 @@ fn ours(labels: Option<&HashMap<String, String>>) -> Option<OurLabels> {
         daemon,
         spec: labels.get(LABEL_SPEC)?.clone(),
     })
+}
+
+/// Docker's word for it, as `docker inspect` has it.
+pub(crate) fn container_state(word: &str) -> ContainerState {
+    match word {
+        "created" => ContainerState::Created,
+        "running" => ContainerState::Running,
+        "restarting" => ContainerState::Restarting,
+        "paused" => ContainerState::Paused,
+        "exited" => ContainerState::Exited,
+        _ => ContainerState::Dead,
+    }
 }
 
 fn state(state: Option<&ContainerSummaryStateEnum>) -> ContainerState {

@@ -110,7 +110,7 @@ impl Node {
             .map_err(|e| HostError::new(format!("a package cannot be asked for: {e}")))?;
         let script = format!("{PATHS}set -- {package}\ngo() {{\n{command}\n}}\n{FRAME}");
         let shell = if self.sudo { "sudo -n sh -s" } else { "sh -s" };
-        let mut run = self.session.exec(shell).await?;
+        let mut run = self.session()?.exec(shell).await?;
         run.io.write_all(script.as_bytes()).await.map_err(|e| self.cut_off(manager, &e))?;
         run.io.shutdown().await.map_err(|e| self.cut_off(manager, &e))?;
         let mut lines = BufReader::new(&mut run.io).split(b'\n');
@@ -164,7 +164,7 @@ impl Node {
     }
 
     fn cut_off(&self, manager: PackageManager, error: &std::io::Error) -> HostError {
-        match self.session.lost() {
+        match self.lost() {
             Some(why) => HostError {
                 lost: true,
                 ..HostError::new(format!("the SSH connection was lost: {why}"))

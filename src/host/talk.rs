@@ -80,7 +80,7 @@ impl Node {
                 LogOutput::StdIn { .. } => {}
             }
         }
-        match self.session.lost() {
+        match self.lost() {
             Some(why) => Err(HostError {
                 lost: true,
                 ..HostError::new(format!("the SSH connection was lost: {why}"))

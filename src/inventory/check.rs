@@ -205,6 +205,11 @@ impl<'t> Check<'t> {
         self.error(at, format!("{}: `{name}` {is}", fields.section.title), fix);
     }
 
+    /// A place to say something of later, when all else is known to be good.
+    pub(super) fn place(&self, at: Span) -> Problem {
+        at_place(self.text, &self.hidden, at, Level::Error, Wrong::new("", ""))
+    }
+
     /// Whether an error was noted.
     pub(super) fn failed(&self) -> bool {
         self.found.iter().any(|(level, ..)| *level == Level::Error)

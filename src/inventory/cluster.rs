@@ -11,7 +11,7 @@ use super::problem::quoted;
 use super::schema;
 use super::tree::{Key, Node, Span, Value};
 use super::values::{self, Wrong};
-use super::{Cluster, PasswordSource, Pool, Registry};
+use super::{Cluster, ImageArchive, PasswordSource, Pool, Registry};
 
 /// The image without `cluster.image`: the newest release that has had a year of fixes.
 pub const DEFAULT_IMAGE: &str = "quay.io/ceph/ceph:v19";
@@ -32,8 +32,13 @@ pub(super) struct ClusterPart {
     /// Checked against the nodes with OSDs.
     pub(super) pool_size: Option<At<u8>>,
     cluster_network: Option<IpNet>,
-    image: Option<String>,
-    image_archive: Option<PathBuf>,
+    /// What is only named in the inventory is looked for later, and may have to be spoken of then.
+    pub(super) image_archive: Option<At<PathBuf>>,
+    /// Where the registry's server stands.
+    pub(super) server: Option<Span>,
+    /// Where its password is said to be.
+    pub(super) password: Option<Span>,
+    image: Option<At<String>>,
     registry: Option<Registry>,
     pool_name: Option<String>,
     config: Config,
@@ -46,9 +51,9 @@ impl ClusterPart {
         Some(Cluster {
             public_network: self.public_network?.it,
             cluster_network: self.cluster_network,
-            image: self.image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+            image: self.image.map_or_else(|| DEFAULT_IMAGE.to_owned(), |i| i.it),
             registry: self.registry,
-            image_archive: self.image_archive,
+            image_archive: self.image_archive.map(|a| ImageArchive { path: a.it, archived: None }),
             pool: Pool {
                 name: self.pool_name.unwrap_or_else(|| DEFAULT_POOL.to_owned()),
                 size: self.pool_size.map_or(most, |s| s.it),
@@ -71,7 +76,19 @@ pub(super) fn read(check: &mut Check<'_>, node: &Node, at: Span) -> ClusterPart 
     }
     let image = check.optional(&fields, "image", DEFAULT_IMAGE, |_, t| values::reference(t));
     let archive = check.optional(&fields, "image_archive", "./ceph.tar", Check::path);
-    let registry = fields.get("registry").and_then(|(key, n)| registry(check, n, key.span));
+    let (registry, server, password) = match fields.get("registry") {
+        Some((key, node)) => registry(check, node, key.span),
+        None => (None, None, None),
+    };
+    if let (Some(image), Some(_)) = (&image, &archive)
+        && image.it.contains('@')
+    {
+        check.error(
+            image.span,
+            "an image that is named by its digest does not come from a file: Docker keeps no digest of what it loads",
+            "name it by the tag that it has in `image_archive`, or leave `image_archive` out",
+        );
+    }
     let (pool_name, pool_size) = match fields.get("pool") {
         Some((key, node)) => pool(check, node, key.span),
         None => (None, None),
@@ -81,8 +98,10 @@ pub(super) fn read(check: &mut Check<'_>, node: &Node, at: Span) -> ClusterPart 
         public_network,
         pool_size,
         cluster_network: cluster_network.map(|n| n.it),
-        image: image.map(|i| i.it),
-        image_archive: archive.map(|a| a.it),
+        image_archive: archive,
+        server,
+        password,
+        image,
         registry,
         pool_name,
         config,
@@ -124,14 +143,25 @@ fn pool(check: &mut Check<'_>, node: &Node, at: Span) -> (Option<String>, Option
     (name.map(|n| n.it), size)
 }
 
-fn registry(check: &mut Check<'_>, node: &Node, at: Span) -> Option<Registry> {
-    let fields = check.fields(node, at, &schema::REGISTRY)?;
+/// The registry, and where its server and the place of its password stand.
+fn registry(
+    check: &mut Check<'_>,
+    node: &Node,
+    at: Span,
+) -> (Option<Registry>, Option<Span>, Option<Span>) {
+    let Some(fields) = check.fields(node, at, &schema::REGISTRY) else {
+        return (None, None, None);
+    };
     let server =
         check.required(&fields, "server", "r.example:5000", |_, t| values::registry_server(t));
     let username = check.required(&fields, "username", "ceph", |_, t| login::user(t));
     let file = check.optional(&fields, "password_file", "./registry-password", Check::path);
     let env =
         check.optional(&fields, "password_env", "REGISTRY_PASSWORD", |_, t| values::env_name(t));
+    let places = (
+        server.as_ref().map(|s| s.span),
+        file.as_ref().map(|f| f.span).or(env.as_ref().map(|e| e.span)),
+    );
     let password = match (fields.get("password_file"), fields.get("password_env")) {
         (Some(_), Some((key, _))) => {
             check.error(
@@ -154,7 +184,13 @@ fn registry(check: &mut Check<'_>, node: &Node, at: Span) -> Option<Registry> {
             .map(|f| PasswordSource::File(f.it))
             .or_else(|| env.map(|e| PasswordSource::Env(e.it))),
     };
-    Some(Registry { server: server?.it, username: username?.it, password: password? })
+    let registry = match (server, username, password) {
+        (Some(server), Some(username), Some(password)) => {
+            Some(Registry { server: server.it, username: username.it, password, login: None })
+        }
+        _ => None,
+    };
+    (registry, places.0, places.1)
 }
 
 fn config(check: &mut Check<'_>, node: &Node) -> Config {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Check, Fields};
 use super::cluster::{self, ClusterPart};
+use super::outside::{self, Places};
 use super::problem::{Level, Problem, Problems};
 use super::ssh::{self, SshPart};
 use super::tree::{self, Node, Span, Syntax, Value};
@@ -25,6 +26,9 @@ pub struct Loaded {
     pub inventory: Inventory,
     /// Problems of [`Level::Warning`], in the order of the file.
     pub warnings: Vec<Problem>,
+    /// The file, for what is found wrong with it later.
+    pub(super) path: PathBuf,
+    pub(super) places: Places,
 }
 
 /// Reads the inventory at `path`. `~` in it is the home folder of whoever runs cephdock.
@@ -91,7 +95,9 @@ pub fn parse(text: &str, path: &Path, home: Option<&Path>) -> Result<Loaded, Pro
     let failed = check.failed();
     let problems = check.finish();
     match inventory {
-        Some(inventory) if !failed => Ok(Loaded { inventory, warnings: problems }),
+        Some((inventory, places)) if !failed => {
+            Ok(Loaded { inventory, warnings: problems, path: path.to_owned(), places })
+        }
         _ => Err(Problems { path: path.to_owned(), problems }),
     }
 }
@@ -148,7 +154,7 @@ fn tabs(text: &str) -> Option<(Span, Wrong)> {
     None
 }
 
-fn read(check: &mut Check<'_>, root: &Node) -> Option<Inventory> {
+fn read(check: &mut Check<'_>, root: &Node) -> Option<(Inventory, Places)> {
     let fields = check.fields(root, root.span, &schema::TOP)?;
     let at = |name: &'static str| fields.get(name).map_or(fields.at, |(key, _)| key.span);
     let node = |name: &'static str| fields.get(name).map(|(_, node)| node);
@@ -177,9 +183,18 @@ fn read(check: &mut Check<'_>, root: &Node) -> Option<Inventory> {
     let known_hosts = known_hosts(check, &fields, &defaults, &parts);
     let nodes = nodes::complete(check, parts, &defaults, &known_hosts)?;
     let hosts = nodes.iter().filter(|n| !n.osds.is_empty()).count();
+    let server = cluster.server;
+    let places = Places {
+        image_archive: cluster.image_archive.as_ref().map(|a| check.place(a.span)),
+        password: cluster.password.map(|span| check.place(span)),
+    };
     let cluster = cluster.complete(hosts)?;
     let firewall = firewall.map_or(AutoOff::Auto, |f| f.it);
-    Some(Inventory { cluster, nodes, client, firewall, volumes })
+    let inventory = Inventory { cluster, nodes, client, firewall, volumes };
+    if let (Some(at), Some(wrong)) = (server, outside::useless_login(&inventory)) {
+        check.warning(at, wrong.message, wrong.fix);
+    }
+    Some((inventory, places))
 }
 
 /// The `known_hosts` file of nodes that name none.

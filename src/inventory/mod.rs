@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::image::Login;
+use crate::image::archive::Archived;
 use crate::secret::Secret;
 
 mod check;
@@ -19,6 +21,7 @@ pub mod edit;
 pub mod file;
 mod login;
 mod nodes;
+mod outside;
 pub mod problem;
 pub mod schema;
 mod secrets;
@@ -101,11 +104,28 @@ pub struct Cluster {
     /// Login for the image's registry.
     pub registry: Option<Registry>,
     /// An image file (`docker save`) to stream to the nodes instead of pulling.
-    pub image_archive: Option<PathBuf>,
+    pub image_archive: Option<ImageArchive>,
     /// The RBD pool.
     pub pool: Pool,
     /// Extra ceph.conf options: section, option, value.
     pub config: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Cluster {
+    /// The login to pull `reference` with: the registry's, if it is that one's and its password has been read.
+    pub fn login(&self, reference: &str) -> Option<&Login> {
+        let registry = self.registry.as_ref()?;
+        registry.login.as_ref().filter(|login| crate::image::is_from(reference, &login.server))
+    }
+}
+
+/// `cluster.image_archive`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageArchive {
+    /// The file.
+    pub path: PathBuf,
+    /// What it holds of the cluster's image, once [`file::Loaded::read_archive`] has looked.
+    pub archived: Option<Archived>,
 }
 
 /// `cluster.registry`.
@@ -117,6 +137,8 @@ pub struct Registry {
     pub username: String,
     /// Where its password is to be read from, when it is needed.
     pub password: PasswordSource,
+    /// All of it, once [`file::Loaded::read_password`] has read that.
+    pub login: Option<Login>,
 }
 
 /// Where a password is read from. It is never in the inventory itself.

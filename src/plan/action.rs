@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use super::Condition;
 use crate::daemon::{ContainerSpec, DaemonId};
 use crate::facts::PackageManager;
 use crate::facts::firewall::PortRule;
+use crate::image::Login;
 use crate::secret::Secret;
 
 /// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
@@ -20,8 +22,15 @@ pub enum Action {
     OpenPorts(PortsSpec),
     /// Takes rules of ours out of a firewall. What is gone already stays so.
     ClosePorts(PortsSpec),
-    /// Pulls an image by its reference.
-    PullImage(String),
+    /// Pulls an image by its reference, with the login for its registry.
+    PullImage {
+        /// The reference.
+        image: String,
+        /// Sent with the pull and kept nowhere.
+        login: Option<Login>,
+    },
+    /// Sends an image file to the node's Docker.
+    LoadImage(ImageFile),
     /// Finds out what type of cephx keys an image reads.
     LookIntoImage(String),
     /// Makes a container and starts it. Taken up where it was cut off if it is there and its labels say it is this one.
@@ -41,6 +50,23 @@ pub enum Action {
     LoadModule(String),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
+}
+
+/// An image file on the operator's machine, made with `docker save`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The image in it that is wanted.
+    pub reference: String,
+}
+
+impl fmt::Display for ImageFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.reference, self.path.display())
+    }
 }
 
 /// A file to write: owner root.
@@ -121,7 +147,8 @@ impl fmt::Display for Action {
             }
             Self::OpenPorts(spec) => write!(f, "open {spec}"),
             Self::ClosePorts(spec) => write!(f, "close {spec}"),
-            Self::PullImage(reference) => write!(f, "pull {reference}"),
+            Self::PullImage { image, .. } => write!(f, "pull {image}"),
+            Self::LoadImage(file) => write!(f, "load {file}"),
             Self::LookIntoImage(reference) => write!(f, "look into {reference}"),
             Self::Run(spec) => write!(f, "start {}", spec.daemon),
             Self::Start(daemon) => write!(f, "start {daemon} again"),

@@ -12,6 +12,8 @@ pub enum Condition {
     Quorum,
     /// These OSDs are up.
     OsdsUp(Vec<u32>),
+    /// The pool is there, and initialised for RBD.
+    PoolReady(String),
     /// The cluster is as it should be.
     Settled(Settled),
 }
@@ -67,6 +69,13 @@ impl Condition {
                 parts.osds(cluster, osds);
                 parts.progress()
             }
+            Self::PoolReady(name) => {
+                let pool = cluster.pools.get(name);
+                let ready = pool.is_some_and(|p| p.applications.iter().any(|a| a == "rbd"));
+                let mut parts = Parts::default();
+                parts.add(ready, || format!("the pool {name} is not ready yet"));
+                parts.progress()
+            }
             Self::Settled(settled) => settled.parts(cluster).progress(),
         }
     }
@@ -75,7 +84,7 @@ impl Condition {
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Quorum => 180,
-            Self::OsdsUp(_) => 240,
+            Self::OsdsUp(_) | Self::PoolReady(_) => 240,
             Self::Settled(_) => 420,
         })
     }
@@ -159,6 +168,7 @@ impl fmt::Display for Condition {
         match self {
             Self::Quorum => f.write_str("the mons to form a quorum"),
             Self::OsdsUp(osds) => write!(f, "{} OSDs to come up", osds.len()),
+            Self::PoolReady(name) => write!(f, "the pool {name}"),
             Self::Settled(s) if s.healthy => {
                 f.write_str("every PG to be active+clean and HEALTH_OK")
             }

@@ -1,4 +1,4 @@
-//! Images and containers: what is missing, does not run, or is not as it should be.
+//! Containers: what is missing, does not run, or is not as it should be.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,6 @@ use crate::daemon::{ContainerSpec, mgr, mon, osd};
 use crate::facts::{ContainerFact, ContainerState};
 use crate::identity::Identity;
 use crate::inventory::NodeName;
-
-/// The image, where it is missing and a daemon needs it; and what it can do, where the identity depends on that.
-pub(super) fn images(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
-    let image = &fleet.want.cluster.image;
-    let without = fleet.scope().filter(|u| {
-        let roles = u.node.roles;
-        (roles.mon || roles.mgr || roles.osd) && u.docker.image.is_none()
-    });
-    let pull = |u: &Usable| {
-        Lane::new(&u.node.name, vec![Step::new(Action::PullImage(image.clone()), Why::Missing)])
-    };
-    let mut lanes: Vec<Lane> = without.map(pull).collect();
-    // One look is enough: all nodes run the same image.
-    if id.daemon_keys.is_none()
-        && let Some(asker) = fleet.asker()
-    {
-        let name = &asker.node.name;
-        let look = Step::new(Action::LookIntoImage(image.clone()), Why::NewCluster);
-        match lanes.iter_mut().find(|l| &l.node == name) {
-            Some(lane) => lane.steps.push(look),
-            None => lanes.push(Lane::new(name, vec![look])),
-        }
-    }
-    lanes
-}
 
 /// The identity, with what the daemons' keys are: the newest type that the image reads. Ceph 19.2.6 and 20.2.4 raise
 /// `HEALTH_ERR` for daemons with the old type, and releases before them cannot read the new one.

@@ -20,10 +20,11 @@ mod files;
 pub mod firewall;
 mod fleet;
 mod foreign;
+mod images;
 mod osds;
 mod settle;
 
-pub use action::{Action, FileSpec, FirewallManager, MonCommand, Place, PortsSpec};
+pub use action::{Action, FileSpec, FirewallManager, ImageFile, MonCommand, Place, PortsSpec};
 pub use condition::Condition;
 
 /// What to do, in order. Empty: the cluster is as the inventory says.
@@ -125,6 +126,13 @@ pub enum Why {
     Missing,
     /// It is there and not as it should be.
     Differs,
+    /// The image of this name is another one than the archive's: their short ids.
+    OtherImage {
+        /// The node's.
+        has: String,
+        /// The archive's.
+        archived: String,
+    },
     /// It is there and does not run.
     NotRunning,
     /// A firewall runs and lets nobody in there.
@@ -150,6 +158,9 @@ impl fmt::Display for Why {
         match self {
             Self::Missing => f.write_str("it is missing"),
             Self::Differs => f.write_str("it is not as it should be"),
+            Self::OtherImage { has, archived } => {
+                write!(f, "its image is {has} and the archive's {archived}")
+            }
             Self::NotRunning => f.write_str("it is not running"),
             Self::Closed => f.write_str("closed"),
             Self::NotNeeded => f.write_str("nothing needs it any more"),
@@ -222,11 +233,11 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
 
     // an identity that waits for what the image can do is not written yet
     if id.daemon_keys.is_none() {
-        plan.stage(StageName::Image, daemons::images(fleet, id));
+        plan.stage(StageName::Image, images::fetch(fleet, id));
     }
     plan.stage(StageName::Identity, files::identity(fleet, id));
     if id.daemon_keys.is_some() {
-        plan.stage(StageName::Image, daemons::images(fleet, id));
+        plan.stage(StageName::Image, images::fetch(fleet, id));
     }
     let prepare = [files::all(fleet, id, &osds), firewall::ports(fleet)].concat();
     plan.stage(StageName::Prepare, prepare);
@@ -244,6 +255,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));
     plan.waiting.extend(daemons::left_alone(fleet, &osds));
     plan.waiting.extend(settle::waiting(fleet));
+    plan.waiting.extend(images::waiting(fleet));
     plan.waiting.extend(clients::waiting(fleet));
     Ok(plan)
 }

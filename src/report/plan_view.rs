@@ -20,7 +20,7 @@ pub struct PlanView {
     pub waiting: Vec<(Option<NodeName>, String)>,
     /// What is worth knowing and waits for nothing.
     pub notes: Vec<(Option<NodeName>, String)>,
-    /// Images that nodes would pull.
+    /// Images that nodes would pull. Their steps say so to people; this is for programs.
     pub pulls: Vec<(NodeName, String)>,
 }
 
@@ -57,9 +57,6 @@ pub fn render(plan: &PlanView, screen: &Screen) -> String {
         out.push_str(&table(&[], &merged(&stage.steps), 3, screen));
         out.push('\n');
     }
-    let pulls: Vec<_> =
-        plan.pulls.iter().map(|(node, image)| (node.as_str(), vec![clean(image)])).collect();
-    section(&mut out, Tone::Bold, "Images to pull:", &by_text(&pulls), screen);
     for (title, list) in [("Waiting:", &plan.waiting), ("Worth knowing:", &plan.notes)] {
         let pair = |(node, what): &(Option<NodeName>, String)| {
             (node.as_ref().map_or("-", NodeName::as_str).to_owned(), vec![clean(what)])

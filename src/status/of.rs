@@ -204,6 +204,7 @@ nodes:
             ours: Some(OurLabels { fsid: "f".into(), daemon, spec: "s".into() }),
             state,
             image: "ceph".into(),
+            image_id: None,
             as_made: true,
             restarts: 0,
             exit_code: Some(137),

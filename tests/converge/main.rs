@@ -1,5 +1,6 @@
 //! Whole runs on a fleet in memory: bring-up, a second run, a run that is killed at any moment, nodes that are off.
 
+mod archive;
 mod clients;
 mod drift;
 mod firewall;

@@ -17,6 +17,8 @@ use cephdock::event::Events;
 use cephdock::facts::{ClusterFacts, Facts, NodeFacts};
 use cephdock::host::{Fleet, Host, HostError, StepReport};
 use cephdock::identity::Identity;
+use cephdock::image::ImageFact;
+use cephdock::image::archive::Archived;
 use cephdock::inventory::file::parse;
 use cephdock::inventory::{Inventory, NodeName};
 use cephdock::plan::{self, Action, Condition, Plan, Refusal};
@@ -60,6 +62,8 @@ type Hook = Box<dyn FnMut(usize, &NodeName, &Action) -> Fault + Send>;
 pub(crate) struct World {
     pub(crate) nodes: BTreeMap<NodeName, NodeState>,
     pub(crate) ceph: ceph::Clusters,
+    /// What the image archive holds.
+    pub(crate) archived: Option<ImageFact>,
     /// What was done, `B1: start mon.B1`.
     pub(crate) done: Vec<String>,
     /// What must never happen.
@@ -131,6 +135,7 @@ impl Sim {
         let world = World {
             nodes: BTreeMap::new(),
             ceph: ceph::Clusters::default(),
+            archived: None,
             done: Vec::new(),
             crimes: Vec::new(),
             hook: Box::new(|_, _, _| Fault::None),
@@ -155,6 +160,14 @@ impl Sim {
             state.equip(node);
             state.looks_for(&self.want.cluster.image);
         }
+    }
+
+    /// The image archive that the inventory names holds this image.
+    pub(crate) fn archives(&mut self, id: &str) {
+        let image = ImageFact::new(format!("sha256:{id}"), Vec::new(), &[id.to_owned()]);
+        let archive = self.want.cluster.image_archive.as_mut().expect("the inventory names one");
+        archive.archived = Some(Archived { image: image.clone(), bytes: 512 << 20 });
+        self.world().archived = Some(image);
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {

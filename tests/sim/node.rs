@@ -1,6 +1,6 @@
 //! A simulated node: its files, disks and containers, and what each action does to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
@@ -11,6 +11,7 @@ use cephdock::facts::{
     PackageManager, RbdModule,
 };
 use cephdock::identity::{self, Identity, KeyType};
+use cephdock::image::ImageFact;
 use cephdock::inventory::{Node, NodeName, OsdSpec};
 use cephdock::plan::{Action, FileSpec};
 use cephdock::secret::sha256;
@@ -28,7 +29,8 @@ pub(crate) struct NodeState {
     pub(crate) power: bool,
     /// Why Docker does not answer.
     pub(crate) docker_down: Option<String>,
-    pub(crate) images: BTreeSet<String>,
+    /// By reference.
+    pub(crate) images: BTreeMap<String, ImageFact>,
     pub(crate) files: BTreeMap<String, File>,
     /// By mon id.
     pub(crate) stores: BTreeMap<String, Store>,
@@ -54,7 +56,7 @@ impl Default for NodeState {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             power: true,
             docker_down: None,
-            images: BTreeSet::new(),
+            images: BTreeMap::new(),
             files: BTreeMap::new(),
             stores: BTreeMap::new(),
             osds: BTreeMap::new(),
@@ -127,6 +129,8 @@ pub(crate) struct Container {
     pub(crate) falls: bool,
     /// The last line of its log.
     pub(crate) said: String,
+    /// What its image was called when it was made.
+    pub(crate) image_id: Option<String>,
 }
 
 impl Container {
@@ -134,8 +138,14 @@ impl Container {
     pub(crate) fn foreign() -> Self {
         let state = ContainerState::Running;
         let said = String::new();
-        Self { spec: None, state, restarts: 0, as_made: true, falls: false, said }
+        let image_id = None;
+        Self { spec: None, state, restarts: 0, as_made: true, falls: false, said, image_id }
     }
+}
+
+/// What every registry of this world gives.
+pub(crate) fn pulled() -> ImageFact {
+    ImageFact::new("sha256:aaaaaaaaaaaaaaaa".into(), Vec::new(), &["sha256:1".to_owned()])
 }
 
 impl NodeState {
@@ -227,7 +237,7 @@ impl NodeState {
                 Some(why) => Docker::Down(why.clone()),
                 None => Docker::Up(DockerFacts {
                     version: "26.1.5".into(),
-                    image: self.images.contains(&self.image).then(|| "sha256:ab".into()),
+                    image: self.images.get(&self.image).cloned(),
                     containers: self.containers.iter().map(|(name, c)| c.fact(name)).collect(),
                 }),
             },
@@ -265,6 +275,7 @@ impl Container {
             ours: self.spec.as_ref().map(ours),
             state: self.state,
             image: self.spec.as_ref().map(|s| s.image.clone()).unwrap_or_default(),
+            image_id: self.image_id.clone(),
             as_made: self.as_made,
             restarts: self.restarts,
             exit_code: None,
@@ -306,7 +317,8 @@ impl World {
             Action::InstallTools(..) | Action::LoadModule(_) => {
                 return self.equip_client(at, action, half);
             }
-            Action::PullImage(_)
+            Action::PullImage { .. }
+            | Action::LoadImage(_)
             | Action::LookIntoImage(_)
             | Action::Run(_)
             | Action::Start(_)
@@ -317,12 +329,17 @@ impl World {
             return Err(why.clone());
         }
         match action {
-            Action::PullImage(reference) if !half => {
-                node.images.insert(reference.clone());
+            Action::PullImage { image, .. } if !half => {
+                node.images.insert(image.clone(), pulled());
+                Ok(())
+            }
+            Action::LoadImage(file) if !half => {
+                let archived = self.archived.clone().ok_or("no such file")?;
+                node.images.insert(file.reference.clone(), archived);
                 Ok(())
             }
             Action::LookIntoImage(reference) if !half => {
-                if !node.images.contains(reference) {
+                if !node.images.contains_key(reference) {
                     return Err("no such image".into());
                 }
                 node.looked = true;
@@ -383,11 +400,13 @@ impl World {
         match node.containers.get(&name).map(|c| c.spec.as_ref()) {
             Some(Some(there)) if there.digest() == spec.digest() => {}
             Some(_) => return Err(format!("the name {name} is taken")),
-            None if !node.images.contains(&spec.image) => return Err("no such image".into()),
+            None if !node.images.contains_key(&spec.image) => return Err("no such image".into()),
             None => {
+                let image_id = node.images.get(&spec.image).map(|i| i.id.clone());
                 let spec = Some(spec.clone());
                 let state = ContainerState::Created;
-                node.containers.insert(name, Container { spec, state, ..Container::foreign() });
+                node.containers
+                    .insert(name, Container { spec, state, image_id, ..Container::foreign() });
             }
         }
         match fault {

@@ -1,0 +1,240 @@
+//! Images without a public registry, on real nodes that have none: a registry that wants a login, and an archive that is
+//! streamed to them. In a lab of its own.
+
+mod lab_alone;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lab_alone::{Lab, Said};
+use serde_json::Value;
+
+const NODES: [(&str, &str); 2] = [("I1", "10.32.3.41"), ("I2", "10.32.3.42")];
+/// Beside the lab's own, which lets everybody in.
+const REGISTRY: &str = "10.32.3.1:5001";
+/// With characters that the two alphabets of base64 write differently.
+const PASSWORD: &str = "opens?~>sesame";
+/// What htpasswd makes of it with bcrypt.
+const HTPASSWD: &str = "ceph:$2y$05$abcdefghijklmnopqrstuu./JOYpkJq7HXYtaQp4zvmQs.UG74w9a\n";
+
+/// A registry with the lab's images that asks for a login.
+struct Registry(Child);
+
+impl Registry {
+    fn start(lab: &Lab) -> Self {
+        let htpasswd = lab.write("htpasswd", HTPASSWD);
+        let config = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}/registry}}}}\nhttp: {{addr: '{REGISTRY}'}}\n\
+             auth: {{htpasswd: {{realm: lab, path: {}}}}}\n",
+            lab_alone::built().display(),
+            htpasswd.display(),
+        );
+        let config = lab.write("registry.yml", &config);
+        let serve = ["run", "timeout", "900", "docker-registry", "serve"];
+        let mut command = lab.command(&serve);
+        command.arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        let registry = Self(command.spawn().expect("it starts"));
+        let begun = Instant::now();
+        let probe = format!("</dev/tcp/{}", REGISTRY.replace(':', "/"));
+        while !lab.run(&["run", "bash", "-c", &probe]).ok {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the registry does not answer");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // timeout passes it on
+        let pid = self.0.id().to_string();
+        drop(Command::new("kill").arg(pid).status());
+        drop(self.0.wait());
+    }
+}
+
+/// An inventory: two nodes that make a cluster between them.
+fn inventory(lab: &Lab, cluster: &str) -> std::path::PathBuf {
+    let nodes = "  - {name: I1, address: 10.32.3.41, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
+         - {name: I2, address: 10.32.3.42, roles: [osd], osds: [{file: 3GiB}]}\n";
+    // nspawn nodes have this machine's disk, which may be fuller than a mon likes
+    let text = format!(
+        "cluster:\n  public_network: 10.32.3.0/24\n  config: {{global: {{mgr_initial_modules: iostat nfs}}, mon: \
+         {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{cluster}{}\nnodes:\n{nodes}",
+        lab.login()
+    );
+    lab.write("inventory.yaml", &text)
+}
+
+fn plans(said: &Said) -> Vec<(String, String)> {
+    let plan: Value = serde_json::from_str(&said.out).expect("JSON");
+    let steps = plan["stages"].as_array().expect("stages").iter();
+    let steps = steps.flat_map(|s| s["steps"].as_array().expect("steps"));
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let fetch = steps.filter(|s| {
+        let what = text(&s["what"]);
+        what.starts_with("pull ") || what.starts_with("load ")
+    });
+    fetch.map(|s| (text(&s["node"]), text(&s["what"]))).collect()
+}
+
+fn images(lab: &Lab, node: &str) -> String {
+    lab.ssh(node, "docker images -q --no-trunc | sort -u")
+}
+
+/// What no file, process, container or word of a node may hold.
+fn assert_secret(lab: &Lab, node: &str) {
+    // the first letter in brackets: the pattern must not find itself
+    let find = r"set -e; pattern='[o]pens?~>sesame'
+        if ls /root/.docker /home/ops/.docker 2>/dev/null; then echo 'a docker config'; fi
+        grep -rIlF 'opens?~>sesam'e /root /etc /home /tmp /var/tmp /var/lib/ceph /var/log 2>/dev/null || true
+        docker ps -aq | xargs -r docker inspect | grep -n -- $pattern || true
+        docker image inspect $(docker images -q) | grep -n -- $pattern || true
+        journalctl --no-pager -q | grep -n -- $pattern || true";
+    let found = lab.ssh(node, find);
+    assert_eq!(found.trim(), "", "on {node}");
+}
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn a_registry_that_wants_a_login() {
+    let lab = Lab::up("labimages", &NODES);
+    let _registry = Registry::start(&lab);
+    let image = format!("{REGISTRY}/ceph/ceph:v18");
+    let login = |file: &str| {
+        format!(
+            "  image: {image}\n  registry: {{server: \"{REGISTRY}\", username: ceph, password_file: {file}}}\n"
+        )
+    };
+
+    // no login: what the registry wants is said
+    let none = lab.cephdock(&inventory(&lab, &format!("  image: {image}\n")), &["up"]);
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(
+        none.all().contains("wants a login") && none.all().contains("password_file"),
+        "{none:?}"
+    );
+
+    // no password: nothing is contacted
+    let missing = lab.cephdock(&inventory(&lab, &login("./nowhere")), &["up"]);
+    assert_eq!(missing.code, 2, "{missing:?}");
+    assert!(missing.all().contains("there is no file"), "{missing:?}");
+
+    // a wrong one: whose it is, and where it was read
+    lab.write("wrong", "open barley\n");
+    let wrong = lab.cephdock(&inventory(&lab, &login("./wrong")), &["-vv", "up"]);
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    for part in ["does not take the login ceph", "/wrong", "cluster.registry.username"] {
+        assert!(wrong.all().contains(part), "{part}: {wrong:?}");
+    }
+    assert!(!wrong.all().contains("open barley"), "{wrong:?}");
+    assert_eq!(images(&lab, "I1"), "");
+
+    // the right one
+    lab.write("right", &format!("{PASSWORD}\n"));
+    let right = inventory(&lab, &login("./right"));
+    let plan = lab.cephdock(&right, &["--json", "plan"]);
+    assert_eq!(
+        plans(&plan),
+        [("I1", "pull"), ("I2", "pull")].map(|(n, w)| (n.to_owned(), format!("{w} {image}")))
+    );
+    assert_eq!(images(&lab, "I1"), "", "a plan pulls nothing");
+    let up = lab.cephdock(&right, &["-vv", "--json", "up"]);
+    assert_eq!(up.code, 0, "{up:?}");
+    let status = lab.cephdock(&right, &["--json", "status"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    for said in [&plan, &up, &status] {
+        assert!(!said.all().contains(PASSWORD), "{said:?}");
+    }
+    for (node, _) in NODES {
+        assert_secret(&lab, node);
+    }
+
+    // when all nodes have it, a lost password is in nobody's way but that of `up`
+    fs::remove_file(lab.dir.join("right")).expect("it was there");
+    let check = lab.cephdock(&right, &["plan"]);
+    assert!(check.ok && !check.out.contains("pull"), "{check:?}");
+    assert!(check.err.contains("warning") && check.err.contains("there is no file"), "{check:?}");
+}
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
+    let lab = Lab::up("labimages", &NODES);
+    let tar = lab_alone::built().join("ceph.tar");
+    let bytes = fs::metadata(&tar).expect("the lab has built it").len();
+    let archive = |image: &str| format!("  image: {image}\n  image_archive: {}\n", tar.display());
+
+    // another tag than the archive's
+    let other = lab.cephdock(&inventory(&lab, &archive("ceph/ceph:v19")), &["plan"]);
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.all().contains("it holds ceph/ceph:v18"), "{other:?}");
+
+    let inventory = inventory(&lab, &archive("ceph/ceph:v18"));
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    let load = format!("load ceph/ceph:v18 from {}", tar.display());
+    assert_eq!(plans(&plan), [("I1".to_owned(), load.clone()), ("I2".to_owned(), load.clone())]);
+    assert_eq!(images(&lab, "I1"), "", "a plan loads nothing");
+
+    // killed while it is sent: nothing of it is there
+    let mut killed = lab.start(&inventory, &["--json", "up"]);
+    killed.wait_for("half of it sent", |event| {
+        event["event"] == "step-progress" && event["done"].as_u64() > Some(bytes / 2)
+    });
+    drop(killed);
+    assert_eq!(images(&lab, "I1"), "");
+
+    // all nodes at once, with bytes, and little memory
+    let run = lab.cephdock(&inventory, &["--json", "up"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let events: Vec<Value> =
+        run.out.lines().map(|l| serde_json::from_str(l).expect("an event")).collect();
+    let sending = |node: &str| -> Vec<u64> {
+        let of = events.iter().filter(|e| e["node"] == node && e["message"] == "sending");
+        of.filter(|e| e["unit"] == "bytes" && e["total"] == bytes)
+            .filter_map(|e| e["done"].as_u64())
+            .collect()
+    };
+    for (node, _) in NODES {
+        let done = sending(node);
+        assert!(
+            done.len() > 20 && done.is_sorted() && done.last() == Some(&bytes),
+            "{node}: {done:?}"
+        );
+    }
+    let finished = |node: &str| {
+        events
+            .iter()
+            .position(|e| e["event"] == "step-finished" && e["node"] == node && e["what"] == load)
+    };
+    let started = |node: &str| {
+        events
+            .iter()
+            .position(|e| e["event"] == "step-started" && e["node"] == node && e["what"] == load)
+    };
+    assert!(
+        started("I2") < finished("I1") && started("I1") < finished("I2"),
+        "one after the other"
+    );
+    assert!(run.memory_kib < 100 << 10, "{} KiB", run.memory_kib);
+    assert_eq!(images(&lab, "I1"), images(&lab, "I2"));
+
+    // nothing to do, and then only for the node that lacks it
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert_eq!(plans(&plan), []);
+    lab.ssh("I2", "docker rm -f osd-1 >/dev/null; docker rmi -f ceph/ceph:v18 >/dev/null");
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert_eq!(plans(&plan), [("I2".to_owned(), load.clone())]);
+    // an image of the same name that is another one is replaced by the archive's
+    lab.ssh("I1", "echo x >/tmp/x && tar -C /tmp -c x | docker import - ceph/ceph:v18 >/dev/null");
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert!(plan.out.contains("and the archive's"), "{plan:?}");
+    let run = lab.cephdock(&inventory, &["up"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let id = "docker image inspect -f '{{.Id}}' ceph/ceph:v18";
+    assert_eq!(lab.ssh("I1", id), lab.ssh("I2", id));
+    let plan = lab.cephdock(&inventory, &["--json", "plan"]);
+    assert_eq!(plans(&plan), []);
+}
