@@ -187,7 +187,7 @@ impl Node {
         Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         doing: &str,
         call: impl Future<Output = Result<T, Error>>,
@@ -196,10 +196,12 @@ impl Node {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(e)) => Err(Failed {
                 conflict: matches!(e, Error::DockerResponseServerError { status_code: 409, .. }),
+                gone: matches!(e, Error::DockerResponseServerError { status_code: 404, .. }),
                 error: self.docker_error(doing, &e),
             }),
             Err(_) => Err(Failed {
                 conflict: false,
+                gone: false,
                 error: HostError::new(format!(
                     "Docker did not {doing} within {} s",
                     CALL.as_secs()
@@ -249,9 +251,11 @@ impl PullProgress {
     }
 }
 
-struct Failed {
+pub(super) struct Failed {
     conflict: bool,
-    error: HostError,
+    /// It is not there.
+    pub(super) gone: bool,
+    pub(super) error: HostError,
 }
 
 /// Image and tag (or digest) of a reference; without either, `latest`, for otherwise Docker would pull every tag.

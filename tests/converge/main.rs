@@ -5,6 +5,7 @@ mod drift;
 mod grown;
 mod killed;
 mod off;
+mod reset;
 #[path = "../sim/mod.rs"]
 mod sim;
 mod steps;

@@ -7,8 +7,8 @@ use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
 use cephdock::facts::{
     ClientFacts, ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker,
-    DockerFacts, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels, PackageManager,
-    RbdModule,
+    DockerFacts, FileFact, IdentityFile, MappedRbd, MonStore, NodeFacts, OsdDir, OurLabels,
+    PackageManager, RbdModule,
 };
 use cephdock::identity::{self, Identity, KeyType};
 use cephdock::inventory::{Node, NodeName, OsdSpec};
@@ -39,6 +39,8 @@ pub(crate) struct NodeState {
     pub(crate) containers: BTreeMap<String, Container>,
     /// Its host tools, package manager and kernel.
     pub(crate) client: ClientFacts,
+    /// RBD images that are mapped here.
+    pub(crate) mapped: Vec<MappedRbd>,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -64,6 +66,7 @@ impl Default for NodeState {
                 rbd: Some("18.2.7".into()),
                 module: RbdModule::Builtin,
             },
+            mapped: Vec::new(),
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -214,6 +217,8 @@ impl NodeState {
                 .collect(),
             client: self.client.clone(),
             image_keys: self.looked.then_some(self.reads),
+            tree: super::remove::tree(self),
+            mapped: self.mapped.clone(),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
             docker: match &self.docker_down {
                 Some(why) => Docker::Down(why.clone()),
@@ -292,8 +297,17 @@ impl World {
             Action::InstallTools(..) | Action::LoadModule(_) => {
                 return self.equip_client(at, action, half);
             }
+            Action::RemoveFiles(removals) => {
+                let removals = if half { &removals[..removals.len() / 2] } else { removals };
+                self.remove_files(at, removals);
+                return Ok(());
+            }
+            Action::WipeDisk(disk) => {
+                return if half { Ok(()) } else { self.wipe(at, disk) };
+            }
             Action::PullImage(_)
             | Action::LookIntoImage(_)
+            | Action::RemoveContainer(..)
             | Action::Run(_)
             | Action::Start(_)
             | Action::Replace(_) => {}
@@ -312,6 +326,10 @@ impl World {
                     return Err("no such image".into());
                 }
                 node.looked = true;
+                Ok(())
+            }
+            Action::RemoveContainer(daemon, fsid, _) => {
+                self.remove_container(at, daemon, *fsid, half);
                 Ok(())
             }
             Action::Run(spec) => self.run(at, spec, fault),
