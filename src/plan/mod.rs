@@ -161,6 +161,8 @@ pub enum Why {
     ClusterGoes,
     /// The node leaves the cluster.
     NodeLeaves,
+    /// The node has it for Ceph's sake alone.
+    OnlyForCeph,
     /// The disk carries this OSD of the cluster; `None`: the beginning of one.
     CarriesOsd(Option<u32>),
 }
@@ -181,6 +183,7 @@ impl fmt::Display for Why {
             Self::NotYet(seen) => f.write_str(seen),
             Self::ClusterGoes => f.write_str("the cluster is taken down"),
             Self::NodeLeaves => f.write_str("the node leaves the cluster"),
+            Self::OnlyForCeph => f.write_str("it was there for Ceph alone"),
             Self::CarriesOsd(Some(number)) => write!(f, "it carries osd.{number}"),
             Self::CarriesOsd(None) => f.write_str("it carries the beginning of an OSD"),
         }

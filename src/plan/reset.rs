@@ -28,7 +28,7 @@ use belongings::Belongings;
 /// Steps that take away what daemons and the cluster's files are not: one function for each thing that `up` makes on a
 /// node beside them (a firewall's rules, a module's file, a volume driver). Each is given a node as it was seen, plans
 /// nothing where nothing of it is there, and has its steps done before the node's files go.
-const UNDO: &[fn(&Target, &Usable) -> Vec<Step>] = &[];
+const UNDO: &[fn(&Target, &Usable) -> Vec<Step>] = &[super::clients::undo];
 
 /// The cluster that is to go.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,7 +192,12 @@ fn stop(target: &Target, node: &Usable, ending: Ending, why: &Why) -> Vec<Lane> 
 
 /// Everything else on a node but the identity.
 fn clean(target: &Target, node: &Usable, keep_data: bool, why: &Why) -> Lane {
-    let mut steps: Vec<Step> = UNDO.iter().flat_map(|undo| undo(target, node)).collect();
+    let belongings = Belongings::of(target, node);
+    let mut steps = Vec::new();
+    // what another cluster on this node needs is not this one's to take
+    if belongings.claimed() {
+        steps.extend(UNDO.iter().flat_map(|undo| undo(target, node)));
+    }
     if !keep_data {
         let wipe = |disk: OsdDisk| {
             let why = Why::CarriesOsd(disk.number);
@@ -200,7 +205,7 @@ fn clean(target: &Target, node: &Usable, keep_data: bool, why: &Why) -> Lane {
         };
         steps.extend(disks(target, node).into_iter().map(wipe));
     }
-    let removals = Belongings::of(target, node).without_identity(keep_data);
+    let removals = belongings.without_identity(keep_data);
     if !removals.is_empty() {
         steps.push(Step::new(Action::RemoveFiles(removals), why.clone()));
     }

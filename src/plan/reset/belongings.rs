@@ -43,6 +43,11 @@ impl<'a> Belongings<'a> {
         Self { node, target, claimed: claims(target, node.facts) }
     }
 
+    /// Whether something on this node says that the cluster was here, and that cephdock made it.
+    pub(super) fn claimed(&self) -> bool {
+        self.claimed
+    }
+
     /// Everything but the identity, ceph.conf last. `keep_data`: and but for what holds data.
     pub(super) fn without_identity(&self, keep_data: bool) -> Vec<Removal> {
         let kinds: Vec<(&str, Kind)> =
