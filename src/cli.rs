@@ -133,6 +133,44 @@ pub enum Command {
     /// Print the manual page, or that of a command.
     #[command(after_help = "Example:\n  cephdock man up | man -l -")]
     Man(Man),
+    /// Take the cluster down: everything that cephdock made, on every node. Or take one node out of it.
+    ///
+    /// Shows first what goes: containers, files in /etc/ceph and /var/lib/ceph, and disks with serial number and size.
+    /// Then it asks for the cluster's fsid. Disks that carry the cluster's OSDs are wiped. Files of your own stay, and
+    /// so do packages. Nodes that cannot be reached are named and left out (exit code 1); run it again when they are
+    /// back. Refused (exit code 3) while an RBD image is mapped on a node.
+    #[command(after_help = RESET_EXAMPLES)]
+    Reset(Reset),
+}
+
+const RESET_EXAMPLES: &str = "\
+Examples:
+  cephdock reset                            shows what goes and asks
+  cephdock reset --dry-run                  only shows it
+  cephdock reset --yes --fsid 1b4c8e0a-5d9f-4a37-9c53-6f0e2d7b8a11
+  cephdock reset --node B4                  moves B4's data to the others and takes it out of the cluster
+  cephdock reset --keep-data                removes the containers; `cephdock up` brings the cluster back";
+
+/// `reset`.
+#[derive(Debug, Clone, Args)]
+pub struct Reset {
+    /// Only this node, out of the cluster too.
+    ///
+    /// Its OSDs' data is moved to the other nodes first, which takes as long as there is data. Refused where they have
+    /// no room, or where mons or data would be lost. Take its entry out of the inventory afterwards.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// The cluster that is to go, as `cephdock status` shows it. With --yes it answers the question.
+    #[arg(long, value_name = "FSID")]
+    pub fsid: Option<uuid::Uuid>,
+    /// Keep what cannot be made again: disks, OSD directories, mon stores and the cluster's identity.
+    ///
+    /// `cephdock up` brings the same cluster back with all its data. A later `reset` takes the rest.
+    #[arg(long, conflicts_with = "node")]
+    pub keep_data: bool,
+    /// Only show what would go.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `up`.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::apply::{Failure, apply};
-use crate::event::{Event, Events, StageTime, Summary, Unreachable};
+use crate::event::{Event, Events, Goal, StageTime, Summary, Unreachable};
 use crate::facts::{ContainerState, Facts, Seen};
 use crate::host::{Fleet, Host};
 use crate::identity::{Adopted, Identity};
@@ -99,25 +99,65 @@ pub async fn converge<H: Host>(
     events: &Events,
     stop: &watch::Receiver<bool>,
 ) -> Run {
-    let mut run =
-        Loop { mint: Some(mint), minted: None, times: Vec::new(), steps: 0, begun: Instant::now() };
+    let (mut mint, mut minted) = (Some(mint), None);
+    let plan = move |want: &Inventory, facts: &Facts| {
+        let adopted = adopt(want, facts)?;
+        if let Some(mint) = mint.take_if(|_| adopted.is_none()) {
+            minted = Some(mint());
+        }
+        // the same one until a node holds it
+        let id =
+            adopted.or_else(|| minted.clone()).expect("it is minted when it is first asked for");
+        planner(want, facts, &id)
+    };
+    let mut run = steer(fleet, want, plan, Mons::Asked, events, stop).await;
+    // mons that nobody hears are no cluster that is as it should be
+    if matches!(run.end, End::Done) && run.facts.cluster.value().is_none() {
+        (run.end, run.summary.converged) = (End::Partly, false);
+    }
+    run
+}
+
+/// Whether a planner needs what the mons say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mons {
+    /// They are asked in every round.
+    Asked,
+    /// They are not. Asking silent ones takes its time.
+    LeftAlone,
+}
+
+/// The loop itself, for any planner: runs until its plan is empty.
+pub async fn steer<H: Host>(
+    fleet: &Fleet<H>,
+    want: &Inventory,
+    mut planner: impl FnMut(&Inventory, &Facts) -> Result<Plan, Refusal>,
+    mons: Mons,
+    events: &Events,
+    stop: &watch::Receiver<bool>,
+) -> Run {
+    let mut run = Loop { times: Vec::new(), steps: 0, begun: Instant::now() };
     let mut before: Option<Stage> = None;
     let mut round = 0;
     loop {
         round += 1;
         events.send(Event::Observing { round });
         let looked = Instant::now();
-        let facts = fleet.observe().await;
+        let facts = match mons {
+            Mons::Asked => fleet.observe().await,
+            Mons::LeftAlone => {
+                let cluster = Seen::Unknown("no mon was asked".into());
+                Facts { nodes: fleet.look().await, cluster }
+            }
+        };
         run.time("look at the nodes", looked);
-        let plan = match run.plan(want, &facts, &planner) {
+        let plan = match planner(want, &facts) {
             Ok(plan) => plan,
             Err(refusal) => return run.end(End::Refused(refusal), facts, &Plan::default()),
         };
         events.send(Event::Planned { round, stages: plan.stages.len(), steps: plan.steps() });
         let Some(stage) = plan.stages.first() else {
-            // mons that nobody hears are no cluster that is as it should be
-            let silent = facts.cluster.value().is_none();
-            let held_up = silent || plan.waiting.iter().any(|w| w.holds_up);
+            let held_up = plan.waiting.iter().any(|w| w.holds_up);
             return run.end(if held_up { End::Partly } else { End::Done }, facts, &plan);
         };
         if *stop.borrow() {
@@ -141,36 +181,13 @@ pub async fn converge<H: Host>(
     }
 }
 
-struct Loop<M> {
-    mint: Option<M>,
-    minted: Option<Identity>,
+struct Loop {
     times: Vec<StageTime>,
     steps: usize,
     begun: Instant,
 }
 
-impl<M: FnOnce() -> Identity> Loop<M> {
-    fn plan(
-        &mut self,
-        want: &Inventory,
-        facts: &Facts,
-        planner: &impl Planner,
-    ) -> Result<Plan, Refusal> {
-        let id = match adopt(want, facts)? {
-            Some(id) => id,
-            None => self.mint(),
-        };
-        planner(want, facts, &id)
-    }
-
-    /// The new identity, the same one until a node holds it.
-    fn mint(&mut self) -> Identity {
-        if let Some(mint) = self.mint.take() {
-            self.minted = Some(mint());
-        }
-        self.minted.clone().expect("it is minted when it is first asked for")
-    }
-
+impl Loop {
     fn time(&mut self, title: &str, since: Instant) {
         let seconds = since.elapsed().as_secs_f64();
         match self.times.iter_mut().find(|t| t.title == title) {
@@ -184,6 +201,7 @@ impl<M: FnOnce() -> Identity> Loop<M> {
         let mut remaining: Vec<String> = plan.stages.iter().map(|s| s.name.to_string()).collect();
         remaining.extend(said(&plan.waiting));
         let summary = Summary {
+            goal: Goal::default(),
             fsid: cluster.map(|c| c.fsid.to_string()),
             health: cluster.map(|c| c.health.clone()),
             steps: self.steps,

@@ -65,9 +65,26 @@ pub enum Unit {
     Count,
 }
 
+/// What a run was for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Goal {
+    /// A cluster as the inventory says.
+    #[default]
+    Inventory,
+    /// No cluster.
+    Gone,
+    /// No cluster, and its data where it was.
+    DataKept,
+    /// A cluster without this node.
+    NodeGone(NodeName),
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
+    /// What it was for.
+    #[serde(skip)]
+    pub goal: Goal,
     /// The cluster, once there is one.
     pub fsid: Option<String>,
     /// `HEALTH_OK` and the like; `None` where no mon answered.

@@ -225,8 +225,13 @@ impl Identity {
     /// The uuid of the OSD on `disk` (a serial number, or a path where the disk has none) of `node`. Always the same
     /// for the same three, so that a half-made OSD is recognised.
     pub fn osd_uuid(&self, node: &NodeName, disk: &str) -> Uuid {
-        Uuid::new_v5(&self.fsid, format!("osd/{node}/{disk}").as_bytes())
+        osd_uuid(self.fsid, node, disk)
     }
+}
+
+/// [`Identity::osd_uuid`] where the identity is gone: the fsid is all it takes.
+pub fn osd_uuid(fsid: Uuid, node: &NodeName, disk: &str) -> Uuid {
+    Uuid::new_v5(&fsid, format!("osd/{node}/{disk}").as_bytes())
 }
 
 #[cfg(test)]

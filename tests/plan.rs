@@ -12,6 +12,7 @@
 //!   reached, and why; so may `docker` (it does not answer) and `cluster` (`absent`, or why no mon answers).
 //!   Containers stand by their names. `{fsid}`, `{osd NODE DISK}` (an OSD's uuid) and `{key NODE DISK}` (the digest of
 //!   its key) are filled in;
+//! - `reset:` that `cephdock reset` is planned, not `up`: `{fsid, node, keep_data}`, each as on the command line;
 //! - `expect:` the plan as text, the last part of the file. `UPDATE=1 cargo test --test plan` writes it anew.
 
 mod sim;
@@ -23,11 +24,12 @@ use cephdock::converge;
 use cephdock::facts::{ClusterFacts, Facts, IdentityFile, NodeFacts, Seen};
 use cephdock::identity::Identity;
 use cephdock::inventory::{Inventory, OsdSpec};
-use cephdock::plan::{Action, Plan, Refusal};
+use cephdock::plan::{Action, Plan, Refusal, reset};
 use cephdock::secret::sha256;
 use serde::Deserialize;
 use serde_json::Value;
 use sim::{Sim, adding, identity, inventory, linted, name};
+use uuid::Uuid;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,8 @@ struct Case {
     identity: Option<Holders>,
     #[serde(default)]
     facts: Seed,
+    #[serde(default)]
+    reset: Option<Reset>,
     #[serde(rename = "expect")]
     _expect: String,
 }
@@ -62,6 +66,17 @@ struct Holders {
     established: Option<bool>,
     other: Vec<String>,
     damaged: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    #[serde(default)]
+    fsid: Option<Uuid>,
+    #[serde(default)]
+    node: Option<String>,
+    #[serde(default)]
+    keep_data: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -125,6 +140,9 @@ async fn run(title: &str, text: &str) -> (String, String) {
     case.facts.lay_over(title, &mut facts);
     hold(&case.identity.unwrap_or_default(), &sim.want, &mut facts);
 
+    if let Some(reset) = &case.reset {
+        return (plain.expect, named(&reset.shown(&sim.want, &facts), &sim.want, &ids));
+    }
     let result = match converge::adopt(&sim.want, &facts) {
         Ok(id) => {
             let id = id.unwrap_or_else(|| identity(&sim.want, SEED));
@@ -143,6 +161,25 @@ async fn run(title: &str, text: &str) -> (String, String) {
 }
 
 const SEED: u8 = 1;
+
+impl Reset {
+    fn shown(&self, want: &Inventory, facts: &Facts) -> String {
+        let node = self.node.as_deref().map(name);
+        let options = reset::Options { node: node.as_ref(), keep_data: self.keep_data };
+        let target = match reset::find(facts, self.fsid) {
+            Ok(Some(target)) => target,
+            Ok(None) => return "nothing of a cluster".into(),
+            Err(refusal) => return refused(&refusal),
+        };
+        match reset::reset(want, facts, &target, options) {
+            Ok(mut plan) => {
+                plan.waiting.extend(reset::notes(want, facts, &target, options));
+                planned(&plan)
+            }
+            Err(refusal) => refused(&refusal),
+        }
+    }
+}
 
 /// What is read before anything is filled in.
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{Exit, look};
 use crate::cli::{Demo, Global};
 use crate::demo::{self, Local, Refused, Seen, Step, spec};
-use crate::event::{Event, Events, StageTime, Summary};
+use crate::event::{Event, Events, Goal, StageTime, Summary};
 use crate::host::{HostError, StepReport};
 use crate::inventory::NodeName;
 use crate::inventory::file::DEFAULT_IMAGE;
@@ -147,6 +147,7 @@ async fn stage(
 fn summary(seen: &Seen, steps: usize, begun: Instant) -> Summary {
     let seconds = begun.elapsed().as_secs_f64();
     Summary {
+        goal: Goal::Inventory,
         fsid: seen.cluster.as_ref().map(|c| c.fsid.to_string()),
         health: seen.cluster.as_ref().map(|c| c.health.clone()),
         steps,

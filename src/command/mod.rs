@@ -24,6 +24,7 @@ mod demo;
 mod help;
 mod logs;
 mod plan;
+mod reset;
 mod status;
 mod up;
 
@@ -66,6 +67,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Ceph(options) => ceph::run(&global, &options).await,
         Command::Completions(options) => help::completions(&global, &options),
         Command::Man(options) => help::man(&global, &options),
+        Command::Reset(options) => reset::run(&global, &options).await,
     }
 }
 
@@ -149,6 +151,13 @@ impl Session {
             });
             Exit::Failed
         })
+    }
+
+    /// Shows from now on what happens, where nothing was shown before.
+    fn show(&mut self, look: Look) {
+        let (events, received) = Events::channel();
+        self.events = events;
+        self.shown = tokio::spawn(report::run(look, Terminal::default(), received));
     }
 
     /// Waits until everything that happened is shown.

@@ -195,7 +195,14 @@ mod tests {
 
     fn healthy() -> Seen {
         let pool = PoolFact { size: 1, applications: vec!["rbd".into()] };
-        let osd = OsdFact { uuid: Uuid::nil(), up: true, inside: true, booted: true };
+        let osd = OsdFact {
+            uuid: Uuid::nil(),
+            up: true,
+            inside: true,
+            booted: true,
+            size: None,
+            drained: false,
+        };
         let cluster = ClusterFacts {
             health: "HEALTH_OK".into(),
             mons: [("demo".into(), true)].into(),

@@ -1,6 +1,6 @@
 //! What the mons say, from the JSON of `ceph status`, `osd dump`, `auth ls` and `quorum_status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +26,8 @@ pub struct ClusterFacts {
     pub standby_mgrs: usize,
     /// OSDs by id.
     pub osds: BTreeMap<u32, OsdFact>,
+    /// Host buckets of the CRUSH map, by name, with their OSDs.
+    pub hosts: BTreeMap<String, BTreeSet<u32>>,
     /// Pools by name.
     pub pools: BTreeMap<String, PoolFact>,
     /// PGs in all.
@@ -34,6 +36,8 @@ pub struct ClusterFacts {
     pub pgs_clean: u64,
     /// PGs that are active in whatever way.
     pub pgs_active: u64,
+    /// Copies of objects that are missing or not where they shall be.
+    pub misplaced: u64,
     /// Bytes: raw capacity, used, available.
     pub bytes: Bytes,
     /// SHA-256 (hex) of each entity's key. The keys themselves are never kept.
@@ -54,6 +58,7 @@ pub struct Check {
 }
 
 /// An OSD in the OSD map.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent, and Ceph's own")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OsdFact {
     /// Its uuid.
@@ -66,6 +71,12 @@ pub struct OsdFact {
     /// It has been up at least once: there may be data on it that is nowhere else.
     #[serde(default)]
     pub booted: bool,
+    /// Bytes of its store, where it has told.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Nothing is lost when it is destroyed: no PG needs it. Only asked about OSDs that are not `in`.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 /// A pool.
@@ -122,6 +133,7 @@ pub fn parse(
         }
     }
     let bytes = |key: &str| pg[key].as_u64().unwrap_or(0);
+    facts.misplaced = bytes("misplaced_objects") + bytes("degraded_objects");
     facts.bytes = Bytes {
         total: bytes("bytes_total"),
         used: bytes("bytes_used"),
@@ -131,7 +143,36 @@ pub fn parse(
     facts.pools = pools(osd_dump);
     facts.auth = digests(auth);
     facts.versions = versions(metadata);
+    for osd in metadata.get(2).and_then(Value::as_array).into_iter().flatten() {
+        let id = osd["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        if let Some(fact) = id.and_then(|id| facts.osds.get_mut(&id)) {
+            // a text, as all metadata
+            fact.size = osd["bluestore_bdev_size"].as_str().and_then(|size| size.parse().ok());
+        }
+    }
     Ok(facts)
+}
+
+/// The CRUSH map's host buckets, from `osd tree`.
+pub fn add_tree(facts: &mut ClusterFacts, tree: &Value) {
+    let nodes = tree["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for host in nodes.iter().filter(|n| n["type"] == "host") {
+        let children = host["children"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let osds = children.iter().filter_map(|c| u32::try_from(c.as_i64()?).ok());
+        if let Some(name) = host["name"].as_str() {
+            facts.hosts.insert(name.to_owned(), osds.collect());
+        }
+    }
+}
+
+/// Which OSDs can be destroyed and nothing is lost, from `osd safe-to-destroy`.
+pub fn add_drained(facts: &mut ClusterFacts, answer: &Value) {
+    for id in answer["safe_to_destroy"].as_array().into_iter().flatten() {
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        if let Some(osd) = id.and_then(|id| facts.osds.get_mut(&id)) {
+            osd.drained = true;
+        }
+    }
 }
 
 /// The mons of the monmap and the mgrs, from `mon dump` and `mgr dump`.
@@ -175,6 +216,8 @@ fn osds(dump: &Value) -> Result<BTreeMap<u32, OsdFact>, String> {
                 inside: o["in"] == 1,
                 // the epoch in which it came up last
                 booted: o["up_from"].as_u64().is_some_and(|epoch| epoch > 0),
+                size: None,
+                drained: false,
             },
         ))
     };

@@ -18,11 +18,13 @@ pub mod cluster;
 pub mod disk;
 pub mod firewall;
 pub mod probe;
+pub mod rbd;
 
 pub use client::{ClientFacts, PackageManager, RbdModule};
 pub use cluster::ClusterFacts;
 pub use disk::{DiskContent, DiskFact};
 pub use firewall::FirewallFacts;
+pub use rbd::MappedRbd;
 
 /// Something that was looked for. *Absent* and *unknown* are never mixed up: what is absent may be made, what is unknown
 /// may not be touched.
@@ -96,10 +98,14 @@ pub struct NodeFacts {
     pub mon_stores: BTreeMap<String, MonStore>,
     /// OSD data directories under /var/lib/ceph/osd, by OSD id.
     pub osd_dirs: BTreeMap<u32, OsdDir>,
-    /// The disks that the inventory names for this node, by the path it uses.
+    /// The disks that the inventory names for this node, by the path it uses; and those that OSDs here are on.
     pub disks: BTreeMap<String, DiskFact>,
     /// What filters its incoming packets.
     pub firewall: FirewallFacts,
+    /// Paths in /etc/ceph and /var/lib/ceph, two levels deep, these two included.
+    pub tree: BTreeSet<String>,
+    /// RBD images that are mapped here.
+    pub mapped: Vec<MappedRbd>,
     /// The newest type of cephx key that the inventory's image reads, where this run has looked into it.
     pub image_keys: Option<KeyType>,
     /// What makes it a client.

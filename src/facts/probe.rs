@@ -1,6 +1,6 @@
 //! Parses what `host/probe.sh` prints about a node: sections that begin with a line `@@name`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use base64::Engine;
@@ -30,6 +30,8 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
             "identity" => facts.identity = identity(body),
             "mons" => facts.mon_stores = mon_stores(body),
             "osds" => facts.osd_dirs = osd_dirs(body),
+            "tree" => facts.tree = lines(body),
+            "rbd" => facts.mapped.push(super::rbd::parse(body)),
             "disk" => {
                 facts.disks.insert(argument.to_owned(), weigh(&disk(body)));
             }
@@ -40,6 +42,10 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
         }
     }
     if complete { Ok(facts) } else { Err("the probe was cut off before its end".into()) }
+}
+
+fn lines(body: &str) -> BTreeSet<String> {
+    body.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn host(body: &str, facts: &mut NodeFacts) {
@@ -164,6 +170,8 @@ mod tests {
             \n@@conf\n[global]\nfsid = 00000000-0000-0000-0000-000000000007\n\
             \n@@mons\nceph-B1 00000000-0000-0000-0000-000000000007\nceph-old \n\
             \n@@osds\nceph-3 00000000-0000-0000-0000-000000000001 -\n\
+            \n@@tree\n/etc/ceph\n/etc/ceph/rbdmap\n\
+            \n@@rbd 0\ndevice /dev/rbd0\npool rbd\nname test\n\
             \n@@disk /dev/sdb\nexists\nblock\nreal /dev/sdb\nlsblk KNAME=\"sdb\" TYPE=\"disk\" SIZE=\"5\" SERIAL=\"A B\"\nblkid-status 2\nhead AAAA\nzero yes\n\
             \n@@end\n";
         let facts = parse(text).unwrap();
@@ -176,6 +184,8 @@ mod tests {
         assert!(facts.mon_stores["B1"].fsid.is_some());
         assert!(facts.mon_stores["old"].fsid.is_none());
         assert!(facts.osd_dirs[&3].ceph_fsid.is_none());
+        assert!(facts.tree.contains("/etc/ceph/rbdmap"));
+        assert_eq!(facts.mapped[0].to_string(), "rbd/test");
         let disk = &facts.disks["/dev/sdb"];
         assert_eq!(disk.content, DiskContent::Blank);
         assert_eq!(disk.serial.as_deref(), Some("A B"));

@@ -79,7 +79,13 @@ impl Node {
         };
         let mut prefixes = vec!["status", "osd dump", "mon dump", "mgr dump"];
         if all {
-            prefixes.extend(["auth ls", "mon metadata", "mgr metadata", "osd metadata"]);
+            prefixes.extend([
+                "auth ls",
+                "mon metadata",
+                "mgr metadata",
+                "osd metadata",
+                "osd tree",
+            ]);
         }
         let questions: Vec<MonCommand> = prefixes.iter().copied().map(ask).collect();
         let answers = self.command(&questions).await?;
@@ -98,10 +104,34 @@ impl Node {
         let [status, osd_dump, mon_dump, mgr_dump, rest @ ..] = values.as_slice() else {
             return Err(HostError::new("the mons answered less than was asked"));
         };
-        let (auth, metadata) = rest.split_first().unwrap_or((&Value::Null, &[]));
+        let (auth, rest) = rest.split_first().unwrap_or((&Value::Null, &[]));
+        let (tree, metadata) = rest.split_last().unwrap_or((&Value::Null, &[]));
         let mut facts = cluster::parse(status, osd_dump, auth, metadata).map_err(HostError::new)?;
         cluster::add_maps(&mut facts, mon_dump, mgr_dump);
+        cluster::add_tree(&mut facts, tree);
+        self.ask_drained(&mut facts).await?;
         Ok(facts)
+    }
+
+    /// Asks the mgr, through the mons, whether OSDs that are being taken out can be destroyed. Nobody else knows, and
+    /// without a mgr the question would hang.
+    async fn ask_drained(&self, facts: &mut ClusterFacts) -> Result<(), HostError> {
+        let out = facts.osds.iter().filter(|(_, osd)| !osd.inside);
+        let ids: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
+        if ids.is_empty() || facts.active_mgr.is_none() {
+            return Ok(());
+        }
+        let question = MonCommand {
+            json: json!({"prefix": "osd safe-to-destroy", "ids": ids, "format": "json"}),
+            about: String::new(),
+            input: None,
+        };
+        // no answer is no yes: a mgr that has just begun does not know yet
+        for answer in self.command(&[question]).await? {
+            let value = serde_json::from_str(&answer.out).unwrap_or(Value::Null);
+            cluster::add_drained(facts, &value);
+        }
+        Ok(())
     }
 
     /// Sends commands that must end well.

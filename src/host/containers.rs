@@ -145,7 +145,7 @@ impl Node {
         Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         doing: &str,
         call: impl Future<Output = Result<T, Error>>,
@@ -154,10 +154,12 @@ impl Node {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(e)) => Err(Failed {
                 conflict: matches!(e, Error::DockerResponseServerError { status_code: 409, .. }),
+                gone: matches!(e, Error::DockerResponseServerError { status_code: 404, .. }),
                 error: self.docker_error(doing, &e),
             }),
             Err(_) => Err(Failed {
                 conflict: false,
+                gone: false,
                 error: HostError::new(format!(
                     "Docker did not {doing} within {} s",
                     CALL.as_secs()
@@ -167,9 +169,11 @@ impl Node {
     }
 }
 
-struct Failed {
+pub(super) struct Failed {
     conflict: bool,
-    error: HostError,
+    /// It is not there.
+    pub(super) gone: bool,
+    pub(super) error: HostError,
 }
 
 fn body(spec: &ContainerSpec) -> ContainerCreateBody {

@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::HostError;
 use super::node::Node;
 use crate::plan::FileSpec;
+use crate::plan::action::PARTIAL;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Ends the name of a file that is being written.
-const PARTIAL: &str = ".cephdock-new";
 
 impl Node {
     /// Unpacks all files beside their places, brings them to the disk, then renames each: a reader sees the old file or

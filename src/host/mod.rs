@@ -26,6 +26,7 @@ mod node;
 mod observe;
 mod packages;
 mod perform;
+mod remove;
 mod talk;
 mod wait;
 
@@ -152,7 +153,7 @@ impl<H: Host> Fleet<H> {
     }
 
     /// Asks through the first node with a running mon; through the others too, one after another, while it is silent.
-    async fn ask(&self, nodes: &BTreeMap<NodeName, Seen<NodeFacts>>) -> Seen<ClusterFacts> {
+    pub async fn ask(&self, nodes: &BTreeMap<NodeName, Seen<NodeFacts>>) -> Seen<ClusterFacts> {
         let seen = nodes.values().filter_map(Seen::value);
         // a node that could not be looked at may hold a mon
         let made =

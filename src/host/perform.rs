@@ -34,6 +34,11 @@ impl Node {
             Action::InstallTools(manager, packages) => self.install(*manager, packages, step).await,
             Action::LoadModule(name) => self.load_module(name).await,
             Action::WaitUntil(condition) => self.wait_until(condition, step).await,
+            Action::RemoveContainer(daemon, fsid, ending) => {
+                self.remove_container(daemon, *fsid, *ending).await
+            }
+            Action::RemoveFiles(removals) => self.remove_files(removals).await,
+            Action::WipeDisk(disk) => self.wipe(disk).await,
         }
     }
 }

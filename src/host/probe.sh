@@ -39,6 +39,22 @@ done
 printf '\n%s\n\n%s\n' "$files" "$folders"
 if [ -f /etc/ceph/ceph.conf ]; then s conf; cat /etc/ceph/ceph.conf; fi
 if [ -e /var/lib/ceph/cephdock/identity.json ]; then s identity; cat /var/lib/ceph/cephdock/identity.json; fi
+s tree; find /etc/ceph /var/lib/ceph -maxdepth 2 2>/dev/null
+
+for d in /sys/bus/rbd/devices/*; do
+  [ -d "$d" ] || continue
+  n=${d##*/}
+  s "rbd $n"; echo "device /dev/rbd$n"
+  for f in pool pool_ns name cluster_fsid; do [ -r "$d/$f" ] && echo "$f $(cat "$d/$f")"; done
+  while read -r dev at _; do case $dev in /dev/rbd"$n" | /dev/rbd"$n"p*) echo "mount $at" ;; esac; done </proc/mounts
+done
+
+# disks that OSDs here are on and the inventory does not name
+for l in /var/lib/ceph/osd/ceph-*/block; do
+  [ -L "$l" ] && [ -b "$l" ] || continue
+  for disk in $DISKS; do [ "$disk" -ef "$l" ] && continue 2; done
+  DISKS="$DISKS $(readlink "$l")"
+done
 
 s client
 # dpkg and apt may be installed where rpm rules

@@ -41,7 +41,8 @@ impl Node {
             }
             let only_warnings =
                 progress.only_health && unchanged_since.elapsed() > PATIENCE_WITH_WARNINGS;
-            if only_warnings || begun.elapsed() > condition.deadline() {
+            let since = if condition.takes_as_long_as_it_moves() { unchanged_since } else { begun };
+            if only_warnings || since.elapsed() > condition.deadline() {
                 return Err(given_up(condition, &progress, begun.elapsed(), error));
             }
             if let Some(why) = step.hopeless.borrow().clone() {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Condition;
 use crate::daemon::{ContainerSpec, DaemonId};
@@ -50,6 +51,12 @@ pub enum Action {
     LoadModule(String),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
+    /// Stops and removes a container of ours, of this cluster, and the volumes that nobody named.
+    RemoveContainer(DaemonId, Uuid, Ending),
+    /// Removes files and folders, in this order. What is not there is no error.
+    RemoveFiles(Vec<Removal>),
+    /// Wipes an OSD's disk, if it still carries that very OSD.
+    WipeDisk(OsdDisk),
 }
 
 /// An image file on the operator's machine, made with `docker save`.
@@ -68,6 +75,46 @@ impl fmt::Display for ImageFile {
         write!(f, "{} from {}", self.reference, self.path.display())
     }
 }
+
+/// How a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, so that its data is in order and the cluster knows.
+    Orderly,
+    /// At once: it has nothing that anybody needs, and may hang where no mon answers.
+    AtOnce,
+}
+
+/// Something to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// A file, or a folder and all that is in it: an absolute path.
+    All(String),
+    /// A folder, if it is empty.
+    IfEmpty(String),
+}
+
+/// A disk that carries an OSD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OsdDisk {
+    /// Its most stable path.
+    pub path: String,
+    /// The kernel's name for it.
+    pub kernel_name: String,
+    /// Its serial number, where it tells one.
+    pub serial: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// The OSD's uuid, which its label has to show.
+    pub uuid: Uuid,
+    /// The OSD's number, where the label tells it.
+    pub number: Option<u32>,
+    /// The cluster, which the label has to show; `None` where mkfs was cut off before it wrote that.
+    pub fsid: Option<Uuid>,
+}
+
+/// Ends the name of a file that is being written, beside its place.
+pub const PARTIAL: &str = ".cephdock-new";
 
 /// A file to write: owner root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +210,33 @@ impl fmt::Display for Action {
             }
             Self::LoadModule(name) => write!(f, "load the kernel module {name}"),
             Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
+            Self::RemoveContainer(daemon, ..) => write!(f, "stop and remove {daemon}"),
+            Self::RemoveFiles(removals) => {
+                let paths: Vec<&str> = removals.iter().filter_map(Removal::all).collect();
+                write!(f, "remove {}", paths.join(", "))
+            }
+            Self::WipeDisk(disk) => write!(f, "wipe {disk}"),
+        }
+    }
+}
+
+impl Removal {
+    /// The path, where all of it goes.
+    pub fn all(&self) -> Option<&str> {
+        match self {
+            Self::All(path) => Some(path),
+            Self::IfEmpty(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for OsdDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = super::osds::size(self.size);
+        write!(f, "{} ({size}", self.path)?;
+        match &self.serial {
+            Some(serial) => write!(f, ", serial {serial})"),
+            None => f.write_str(", no serial number)"),
         }
     }
 }

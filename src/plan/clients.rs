@@ -2,7 +2,8 @@
 //! so that a repository which lacks a package never keeps the cluster from forming.
 
 use super::fleet::{Fleet, Usable};
-use super::{Action, FileSpec, Lane, Step, Waiting, Why};
+use super::reset::Target;
+use super::{Action, FileSpec, Lane, Removal, Step, Waiting, Why};
 use crate::facts::client::{PackageManager, RbdModule, release};
 use crate::inventory::AutoOff;
 use crate::secret::{Secret, sha256};
@@ -54,6 +55,16 @@ fn module(u: &Usable) -> Vec<Step> {
         ));
     }
     steps
+}
+
+/// Takes the file away again, if it is still the one that was written. The module stays loaded.
+pub(super) fn undo(_: &Target, u: &Usable) -> Vec<Step> {
+    let seen = u.facts.files.get(MODULES_FILE);
+    if seen.is_none_or(|file| file.sha256 != sha256(MODULES)) {
+        return Vec::new();
+    }
+    let file = Removal::All(MODULES_FILE.into());
+    vec![Step::new(Action::RemoveFiles(vec![file]), Why::OnlyForCeph)]
 }
 
 fn tools(fleet: &Fleet, u: &Usable) -> Vec<Step> {

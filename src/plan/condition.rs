@@ -16,6 +16,8 @@ pub enum Condition {
     PoolReady(String),
     /// The cluster is as it should be.
     Settled(Settled),
+    /// These OSDs, which are being taken out, hold nothing any more that is needed.
+    Drained(Vec<u32>),
 }
 
 /// The parts of a cluster at rest.
@@ -77,6 +79,7 @@ impl Condition {
                 parts.progress()
             }
             Self::Settled(settled) => settled.parts(cluster).progress(),
+            Self::Drained(osds) => drained(cluster, osds),
         }
     }
 
@@ -86,8 +89,31 @@ impl Condition {
             Self::Quorum => 180,
             Self::OsdsUp(_) | Self::PoolReady(_) => 240,
             Self::Settled(_) => 420,
+            Self::Drained(_) => 600,
         })
     }
+
+    /// Whether the deadline begins anew whenever something moves: how long data takes depends on how much there is.
+    pub fn takes_as_long_as_it_moves(&self) -> bool {
+        matches!(self, Self::Drained(_))
+    }
+}
+
+/// In PGs: those that are not where they shall be yet are the way there. An OSD that has left the map is done. While PGs
+/// still peer, Ceph says of an OSD that it can be destroyed when all it means is that others have the data too: so all
+/// of them have to be clean.
+fn drained(cluster: &ClusterFacts, osds: &[u32]) -> Progress {
+    let holds = |id: &&u32| cluster.osds.get(id).is_some_and(|osd| !osd.drained);
+    let still: Vec<String> = osds.iter().filter(holds).map(|id| format!("osd.{id}")).collect();
+    let (clean, all, objects) = (cluster.pgs_clean, cluster.pgs, cluster.misplaced);
+    let figures =
+        format!("{clean} of {all} PGs are active+clean, {objects} copies of objects to move");
+    let message = match still.as_slice() {
+        [] if clean == all => String::new(),
+        [] => figures,
+        still => format!("{} still needed; {figures}", still.join(", ")),
+    };
+    Progress { done: clean, total: all.max(1), message, only_health: false }
 }
 
 impl Settled {
@@ -173,6 +199,10 @@ impl fmt::Display for Condition {
                 f.write_str("every PG to be active+clean and HEALTH_OK")
             }
             Self::Settled(_) => f.write_str("the daemons to come up"),
+            Self::Drained(osds) => {
+                let names: Vec<String> = osds.iter().map(|id| format!("osd.{id}")).collect();
+                write!(f, "the data of {} to be on other nodes", names.join(", "))
+            }
         }
     }
 }

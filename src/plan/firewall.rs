@@ -18,6 +18,7 @@ use ipnet::IpNet;
 
 use super::action::{FirewallManager, Place, PortsSpec};
 use super::fleet::{Fleet, Usable};
+use super::reset::Target;
 use super::{Action, Lane, Step, Waiting, Why};
 use crate::daemon::Kind;
 use crate::facts::NodeFacts;
@@ -46,6 +47,11 @@ pub(super) fn ports(fleet: &Fleet) -> Vec<Lane> {
         Lane::new(&node.node.name, steps)
     };
     fleet.scope().map(lane).collect()
+}
+
+/// What [`close`] gives, for a node that it could be told of.
+pub(super) fn undo(_: &Target, node: &Usable) -> Vec<Step> {
+    close(node.facts).unwrap_or_default()
 }
 
 /// Takes out everything of ours, wherever in a node's firewalls it stands, running or stopped. The error says why it

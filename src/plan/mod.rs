@@ -22,9 +22,13 @@ mod fleet;
 mod foreign;
 mod images;
 mod osds;
+pub mod reset;
 mod settle;
 
-pub use action::{Action, FileSpec, FirewallManager, ImageFile, MonCommand, Place, PortsSpec};
+pub use action::{
+    Action, Ending, FileSpec, FirewallManager, ImageFile, MonCommand, OsdDisk, Place, PortsSpec,
+    Removal,
+};
 pub use condition::Condition;
 
 /// What to do, in order. Empty: the cluster is as the inventory says.
@@ -102,6 +106,18 @@ pub enum StageName {
     Replace,
     /// What makes a node a client: packages, kernel modules, volume drivers. Last, for the cluster needs none of it.
     Clients,
+    /// A node that leaves: its OSDs' data is moved to others.
+    Drain,
+    /// A node that leaves: its mon and mgr are no longer needed.
+    StepDown,
+    /// Containers are removed.
+    Stop,
+    /// A node that leaves: the mons forget its daemons.
+    Forget,
+    /// Disks are wiped, files and what else was made on a node removed.
+    Clean,
+    /// The cluster's identity is removed, when nothing else is left.
+    Farewell,
 }
 
 impl fmt::Display for StageName {
@@ -115,6 +131,12 @@ impl fmt::Display for StageName {
             Self::Settle => "wait for a healthy cluster",
             Self::Replace => "replace daemons that have drifted",
             Self::Clients => "make the nodes clients",
+            Self::Drain => "move the data to other nodes",
+            Self::StepDown => "take the node's mon out of the quorum",
+            Self::Stop => "stop and remove the containers",
+            Self::Forget => "take the node's daemons out of the cluster",
+            Self::Clean => "wipe disks and remove files",
+            Self::Farewell => "remove the cluster's identity",
         })
     }
 }
@@ -151,6 +173,14 @@ pub enum Why {
     FirstQuorum,
     /// It is not so yet; the text says what is seen now.
     NotYet(String),
+    /// The cluster is taken down.
+    ClusterGoes,
+    /// The node leaves the cluster.
+    NodeLeaves,
+    /// The node has it for Ceph's sake alone.
+    OnlyForCeph,
+    /// The disk carries this OSD of the cluster; `None`: the beginning of one.
+    CarriesOsd(Option<u32>),
 }
 
 impl fmt::Display for Why {
@@ -172,6 +202,11 @@ impl fmt::Display for Why {
             Self::OldClients => f.write_str("older kernels and tools read no newer type of key"),
             Self::FirstQuorum => f.write_str("the mons have met"),
             Self::NotYet(seen) => f.write_str(seen),
+            Self::ClusterGoes => f.write_str("the cluster is taken down"),
+            Self::NodeLeaves => f.write_str("the node leaves the cluster"),
+            Self::OnlyForCeph => f.write_str("it was there for Ceph alone"),
+            Self::CarriesOsd(Some(number)) => write!(f, "it carries osd.{number}"),
+            Self::CarriesOsd(None) => f.write_str("it carries the beginning of an OSD"),
         }
     }
 }

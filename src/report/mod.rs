@@ -27,6 +27,7 @@ pub mod json;
 mod lines;
 pub mod plan_view;
 mod progress;
+pub mod reset_view;
 pub mod screen;
 pub mod status_view;
 pub mod summary;
@@ -143,6 +144,23 @@ impl Look {
         } else {
             self.print(&plan_view::render(plan, &self.screen()));
         }
+    }
+
+    /// Prints what a reset takes away, or one JSON object.
+    pub fn print_reset(&self, view: &reset_view::ResetView) {
+        if self.json {
+            self.print_json(view);
+        } else {
+            self.print(&reset_view::render(view, &self.screen()));
+        }
+    }
+
+    /// Asks on the terminal. `None`: there was no answer.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        write(&mut stderr(), &format!("\n{question} "));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer).ok()?;
+        (read > 0).then_some(answer)
     }
 
     /// Prints an error on stderr, with `--json` too: stdout is for the events alone.

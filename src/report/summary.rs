@@ -1,6 +1,6 @@
 //! The end of a run: what was done, where the time went, and what is left.
 
-use crate::event::{Event, Summary};
+use crate::event::{Event, Goal, Summary};
 use crate::inventory::NodeName;
 
 use super::screen::{Screen, Tone};
@@ -64,6 +64,9 @@ fn nothing_to_do(summary: &Summary, failed: &[Failed]) -> bool {
 fn headline(s: &Summary, failed: &[Failed], screen: &Screen) -> String {
     let health = health(s.health.as_deref(), screen);
     let took = duration(s.seconds);
+    if let Some(done) = gone(s, failed, &health) {
+        return format!("{}: {done}", screen.paint(Tone::Good, "Done"));
+    }
     if nothing_to_do(s, failed) {
         let more = match s.health.as_deref() {
             Some("HEALTH_OK") => "",
@@ -79,6 +82,27 @@ fn headline(s: &Summary, failed: &[Failed], screen: &Screen) -> String {
         format!("{word}: {steps} in {took}. The cluster is as the inventory says ({health}).")
     } else {
         format!("{word}: {steps} done in {took} ({health}).")
+    }
+}
+
+/// What there is to say when something is gone as it should be.
+fn gone(s: &Summary, failed: &[Failed], health: &str) -> Option<String> {
+    if !s.converged || !failed.is_empty() {
+        return None;
+    }
+    let steps = format!("{} in {}.", count(s.steps, "step"), duration(s.seconds));
+    match &s.goal {
+        Goal::Inventory => None,
+        Goal::Gone => Some(format!(
+            "{steps} Nothing of the cluster is left on these nodes; `cephdock up` makes a new one."
+        )),
+        Goal::DataKept => {
+            Some(format!("{steps} The cluster's data is kept; `cephdock up` brings it back."))
+        }
+        Goal::NodeGone(node) => Some(format!(
+            "{steps} {node} is out of the cluster ({health}).\n\
+             Take its entry out of the inventory: while it is there, `up` would take the node in again."
+        )),
     }
 }
 

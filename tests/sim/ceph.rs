@@ -34,6 +34,12 @@ pub(crate) struct Cluster {
     pub(crate) osds: BTreeMap<u32, MapOsd>,
     pub(crate) pools: BTreeMap<String, PoolFact>,
     mgrs: BTreeSet<String>,
+    /// The mgr that was told to make room for another.
+    failed_mgr: Option<String>,
+    /// Buckets of the CRUSH map that have had OSDs.
+    empty_hosts: BTreeSet<String>,
+    /// Mons that were taken out of the monmap. They do not come back with the store they had.
+    removed: BTreeSet<String>,
 }
 
 /// An OSD in the map.
@@ -41,6 +47,7 @@ pub(crate) struct Cluster {
 pub(crate) struct MapOsd {
     pub(crate) uuid: Uuid,
     pub(crate) up: bool,
+    pub(crate) inside: bool,
     host: String,
 }
 
@@ -48,8 +55,16 @@ const POOL_PGS: u64 = 32;
 
 impl Cluster {
     fn facts(&self, fsid: Uuid, quorum: &BTreeSet<String>) -> ClusterFacts {
-        let hosts: BTreeSet<&str> =
-            self.osds.values().filter(|o| o.up).map(|o| o.host.as_str()).collect();
+        let there = self.osds.values().filter(|o| o.up && o.inside);
+        let hosts: BTreeSet<&str> = there.map(|o| o.host.as_str()).collect();
+        let copies = self.pools.values().map(|p| p.size).max().unwrap_or(0);
+        let mut buckets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for (number, osd) in self.osds.iter().filter(|(_, o)| !o.host.is_empty()) {
+            buckets.entry(osd.host.clone()).or_default().insert(*number);
+        }
+        for host in &self.empty_hosts {
+            buckets.entry(host.clone()).or_default();
+        }
         let (mut pgs, mut clean) = (0, 0);
         for (name, pool) in &self.pools {
             let count = if name == ".mgr" { 1 } else { POOL_PGS };
@@ -69,16 +84,30 @@ impl Cluster {
         check(clean < pgs, "PG_DEGRADED");
         check(self.pools.values().any(|p| p.applications.is_empty()), "POOL_APP_NOT_ENABLED");
         let osd = |(n, o): (&u32, &MapOsd)| {
-            (*n, OsdFact { uuid: o.uuid, up: o.up, inside: true, booted: !o.host.is_empty() })
+            let drained = !o.inside && hosts.len() as u64 >= copies;
+            let (inside, size) = (o.inside, Some(4 << 30));
+            (
+                *n,
+                OsdFact {
+                    uuid: o.uuid,
+                    up: o.up,
+                    inside,
+                    booted: !o.host.is_empty(),
+                    size,
+                    drained,
+                },
+            )
         };
+        let active_mgr = self.mgrs.iter().find(|m| Some(*m) != self.failed_mgr.as_ref());
         ClusterFacts {
             fsid,
             health: if checks.is_empty() { "HEALTH_OK" } else { "HEALTH_WARN" }.into(),
             checks,
             mons: self.monmap.iter().map(|m| (m.clone(), quorum.contains(m))).collect(),
-            active_mgr: self.mgrs.first().cloned(),
+            active_mgr: active_mgr.or(self.mgrs.first()).cloned(),
             standby_mgrs: self.mgrs.len().saturating_sub(1),
             osds: self.osds.iter().map(osd).collect(),
+            hosts: buckets,
             pools: self.pools.clone(),
             pgs,
             pgs_clean: clean,
@@ -247,10 +276,13 @@ impl World {
             }
             let cluster = self.ceph.all.get_mut(&key).expect("it is there by now");
             for id in &ids {
-                if !cluster.monmap.contains(id) {
+                let store = stores.get_mut(id).expect("ids are of stores");
+                let left = cluster.removed.contains(id) && store.synced;
+                if !left && !cluster.monmap.contains(id) {
+                    cluster.removed.remove(id);
                     cluster.monmap.push(id.clone());
                 }
-                stores.get_mut(id).expect("ids are of stores").synced = true;
+                store.synced = true;
             }
             ids.retain(|id| cluster.monmap.contains(id));
             self.ceph.quorum.insert(key, ids);
@@ -289,7 +321,8 @@ impl World {
                         continue;
                     };
                     let host = spec.args[2].rsplit('=').next().unwrap_or_default().to_owned();
-                    let new = MapOsd { uuid: data.uuid, up: true, host: host.clone() };
+                    let (up, inside) = (true, true);
+                    let new = MapOsd { uuid: data.uuid, up, inside, host: host.clone() };
                     let osd = cluster.osds.entry(number).or_insert(new);
                     if osd.uuid == data.uuid && !osd.up {
                         (osd.up, osd.host) = (true, host);
@@ -363,7 +396,7 @@ impl World {
                     return Err("EEXIST".into());
                 }
                 cluster.auth.insert(entity, secret);
-                let osd = MapOsd { uuid, up: false, host: String::new() };
+                let osd = MapOsd { uuid, up: false, inside: true, host: String::new() };
                 cluster.osds.entry(number).or_insert(osd);
             }
             "osd pool create" => {
@@ -376,6 +409,28 @@ impl World {
                 cluster.pools.get_mut(&word("pool")).ok_or("ENOENT")?.size = size;
             }
             "health mute" => {}
+            "osd out" | "osd down" => {
+                let ids = json["ids"].as_array().ok_or("no ids")?;
+                for id in ids.iter().filter_map(|id| id.as_str()?.parse::<u32>().ok()) {
+                    let osd = cluster.osds.get_mut(&id).ok_or("ENOENT")?;
+                    match word("prefix").as_str() {
+                        "osd out" => osd.inside = false,
+                        _ => osd.up = false,
+                    }
+                }
+            }
+            "mgr fail" => cluster.failed_mgr = Some(word("who")),
+            "mon remove" => {
+                cluster.monmap.retain(|mon| *mon != word("name"));
+                cluster.removed.insert(word("name"));
+            }
+            "auth rm" => drop(cluster.auth.remove(&word("entity"))),
+            "osd crush rm" => {
+                if cluster.osds.values().any(|o| o.host == word("name")) {
+                    return Err("ENOTEMPTY".into());
+                }
+                cluster.empty_hosts.remove(&word("name"));
+            }
             other => return Err(format!("the simulation knows no `{other}`")),
         }
         Ok(())
@@ -393,9 +448,20 @@ impl World {
         let key = self.through_mon(at)?;
         let facts = self.ask(at)?;
         let cluster = self.ceph.all.get_mut(&key).expect("it answers");
-        let ["rbd", "pool", "init", pool] = argv.iter().map(String::as_str).collect::<Vec<_>>()[..]
-        else {
-            return Err(format!("the simulation knows no {argv:?}"));
+        let pool = match argv.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["rbd", "pool", "init", pool] => pool,
+            ["ceph", "osd", "purge", number, _] => {
+                let number: u32 = number.parse().map_err(|_| "no number")?;
+                let fact = facts.osds.get(&number).ok_or("ENOENT")?;
+                if fact.up || !fact.drained {
+                    return Err(format!("EBUSY: {fact:?}"));
+                }
+                cluster.auth.remove(&format!("osd.{number}"));
+                let osd = cluster.osds.remove(&number).expect("it has a fact");
+                cluster.empty_hosts.insert(osd.host);
+                return Ok(());
+            }
+            _ => return Err(format!("the simulation knows no {argv:?}")),
         };
         let pool = cluster.pools.get_mut(pool).ok_or("no such pool")?;
         if facts.pgs_active < POOL_PGS {

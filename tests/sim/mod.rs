@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use cephdock::converge::{Planner, Run, converge};
+use cephdock::converge::{End, Mons, Planner, Run, converge, steer};
 use cephdock::daemon::DaemonId;
 use cephdock::event::Events;
 use cephdock::facts::{ClusterFacts, Facts, NodeFacts};
@@ -21,14 +21,16 @@ use cephdock::image::ImageFact;
 use cephdock::image::archive::Archived;
 use cephdock::inventory::file::parse;
 use cephdock::inventory::{Inventory, NodeName};
-use cephdock::plan::{self, Action, Condition, Plan, Refusal};
+use cephdock::plan::{self, Action, Condition, Plan, Refusal, reset};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 pub(crate) mod ceph;
 pub(crate) mod firewall;
 pub(crate) mod lint;
 pub(crate) mod node;
+mod remove;
 
 pub(crate) use node::NodeState;
 
@@ -208,6 +210,42 @@ impl Sim {
     }
 
     async fn run(&self, seed: u8, planner: impl Planner) -> Option<Run> {
+        let mint = || identity(&self.want, seed).undecided();
+        let stop = self.shared.stop.subscribe();
+        let fleet = self.fleet();
+        let events = Events::nowhere();
+        self.process(converge(&fleet, &self.want, planner, mint, &events, &stop)).await
+    }
+
+    /// One process of `cephdock reset`. The cluster is the one asked for, or the one there is; no cluster is no step.
+    /// `None`: it was killed.
+    pub(crate) async fn reset(
+        &self,
+        fsid: Option<Uuid>,
+        options: reset::Options<'_>,
+    ) -> Option<End> {
+        let stop = self.shared.stop.subscribe();
+        let fleet = self.fleet();
+        self.process(async {
+            let facts = fleet.observe().await;
+            let target = match reset::find(&facts, fsid) {
+                Ok(Some(target)) => target,
+                Ok(None) if facts.unreachable().next().is_some() => return End::Partly,
+                Ok(None) => return End::Done,
+                Err(refusal) => return End::Refused(refusal),
+            };
+            let plan = |want: &Inventory, facts: &Facts| {
+                let plan = reset::reset(want, facts, &target, options);
+                assert_eq!(plan, reset::reset(want, facts, &target, options));
+                plan
+            };
+            let mons = if options.node.is_some() { Mons::Asked } else { Mons::LeftAlone };
+            steer(&fleet, &self.want, plan, mons, &Events::nowhere(), &stop).await.end
+        })
+        .await
+    }
+
+    async fn process<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         {
             let mut world = self.world();
             world.steps = 0;
@@ -215,13 +253,9 @@ impl Sim {
             // what a process has found out dies with it
             world.nodes.values_mut().for_each(|node| node.looked = false);
         }
-        let fleet = self.fleet();
         self.shared.stop.send_replace(false);
-        let stop = self.shared.stop.subscribe();
-        let mint = || identity(&self.want, seed).undecided();
-        let events = Events::nowhere();
         let run = tokio::select! {
-            run = converge(&fleet, &self.want, planner, mint, &events, &stop) => Some(run),
+            run = work => Some(run),
             () = self.shared.cut.notified() => None,
         };
         let mut world = self.world();

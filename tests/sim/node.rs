@@ -7,8 +7,8 @@ use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
 use cephdock::facts::bluestore::Label;
 use cephdock::facts::{
     ClientFacts, ConfFact, ContainerFact, ContainerState, DiskContent, DiskFact, Docker,
-    DockerFacts, FileFact, FirewallFacts, IdentityFile, MonStore, NodeFacts, OsdDir, OurLabels,
-    PackageManager, RbdModule,
+    DockerFacts, FileFact, FirewallFacts, IdentityFile, MappedRbd, MonStore, NodeFacts, OsdDir,
+    OurLabels, PackageManager, RbdModule,
 };
 use cephdock::identity::{self, Identity, KeyType};
 use cephdock::image::ImageFact;
@@ -44,6 +44,8 @@ pub(crate) struct NodeState {
     pub(crate) client: ClientFacts,
     /// What keeps others out, if anything does.
     pub(crate) firewall: Option<Firewall>,
+    /// RBD images that are mapped here.
+    pub(crate) mapped: Vec<MappedRbd>,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -70,6 +72,7 @@ impl Default for NodeState {
                 module: RbdModule::Builtin,
             },
             firewall: None,
+            mapped: Vec::new(),
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -228,6 +231,8 @@ impl NodeState {
                 .collect(),
             client: self.client.clone(),
             image_keys: self.looked.then_some(self.reads),
+            tree: super::remove::tree(self),
+            mapped: self.mapped.clone(),
             disks: self.disks.iter().map(|(path, d)| (path.clone(), d.fact())).collect(),
             firewall: FirewallFacts {
                 interfaces: self.addresses[1..].iter().map(|a| (*a, "eth0".into())).collect(),
@@ -317,9 +322,18 @@ impl World {
             Action::InstallTools(..) | Action::LoadModule(_) => {
                 return self.equip_client(at, action, half);
             }
+            Action::RemoveFiles(removals) => {
+                let removals = if half { &removals[..removals.len() / 2] } else { removals };
+                self.remove_files(at, removals);
+                return Ok(());
+            }
+            Action::WipeDisk(disk) => {
+                return if half { Ok(()) } else { self.wipe(at, disk) };
+            }
             Action::PullImage { .. }
             | Action::LoadImage(_)
             | Action::LookIntoImage(_)
+            | Action::RemoveContainer(..)
             | Action::Run(_)
             | Action::Start(_)
             | Action::Replace(_) => {}
@@ -343,6 +357,10 @@ impl World {
                     return Err("no such image".into());
                 }
                 node.looked = true;
+                Ok(())
+            }
+            Action::RemoveContainer(daemon, fsid, _) => {
+                self.remove_container(at, daemon, *fsid, half);
                 Ok(())
             }
             Action::Run(spec) => self.run(at, spec, fault),

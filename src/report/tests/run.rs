@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use insta::assert_snapshot;
 
-use crate::event::{Event, StageTime, Summary, Unit, Unreachable};
+use crate::event::{Event, Goal, StageTime, Summary, Unit, Unreachable};
 
 use super::super::board::Board;
 use super::super::lines::Lines;
@@ -17,6 +17,7 @@ use super::{ASCII, COLOR, FSID, PLAIN, fits, node};
 fn fresh() -> Summary {
     let stage = |title: &str, seconds| StageTime { title: title.into(), seconds };
     Summary {
+        goal: Goal::Inventory,
         fsid: Some(FSID.into()),
         health: Some("HEALTH_OK".into()),
         steps: 31,
@@ -50,6 +51,20 @@ fn summary_of_a_fresh_cluster() {
 fn summary_of_nothing_to_do() {
     let s = Summary { steps: 0, seconds: 4.2, ..fresh() };
     assert_snapshot!(summary::render(&s, &[], false, &PLAIN), @"Nothing to do: the cluster is as the inventory says (HEALTH_OK).");
+}
+
+#[test]
+fn summaries_of_what_is_gone() {
+    let of = |goal| {
+        summary::render(
+            &Summary { goal, health: None, stages: vec![], ..fresh() },
+            &[],
+            false,
+            &PLAIN,
+        )
+    };
+    let all = [Goal::Gone, Goal::DataKept, Goal::NodeGone(node("B4"))].map(of);
+    assert_snapshot!(all.join("\n"));
 }
 
 #[test]
@@ -190,6 +205,7 @@ fn a_run() -> Vec<(u64, Event)> {
         (
             20,
             Event::Summary(Summary {
+                goal: Goal::Inventory,
                 steps: 3,
                 converged: false,
                 seconds: 20.1,

@@ -10,6 +10,7 @@ use crate::status::{
 };
 
 use super::super::plan_view::{self, PlanView, StageView, StepView};
+use super::super::reset_view::{self, DiskGoes, NodeGoes, ResetView};
 use super::super::screen::Screen;
 use super::super::status_view;
 use super::{ASCII, COLOR, FSID, PLAIN, fits, node};
@@ -289,4 +290,52 @@ fn plan_as_json_is_an_event() {
     let value = serde_json::to_value(a_plan()).unwrap();
     assert_eq!(value["event"], "plan");
     assert_eq!(value["stages"][2]["steps"][0]["destructive"], true);
+}
+
+fn reset() -> ResetView {
+    let goes = |name: &str, osd: &str| NodeGoes {
+        node: node(name),
+        containers: ["mon", "mgr", osd].map(String::from).into(),
+        files: vec![
+            "/etc/ceph/ceph.client.admin.keyring".into(),
+            format!("/var/lib/ceph/mon/ceph-{name}"),
+            "/etc/ceph/ceph.conf".into(),
+        ],
+        other: vec![],
+    };
+    let disk = |name: &str, serial: Option<&str>, osd| DiskGoes {
+        node: node(name),
+        path: format!("/dev/disk/by-id/ata-Disk_{name}"),
+        kernel_name: "sdb".into(),
+        serial: serial.map(String::from),
+        size: 4 << 40,
+        osd,
+    };
+    ResetView {
+        fsid: FSID.into(),
+        nodes: vec![goes("B1", "osd-0"), goes("B2", "osd-1")],
+        disks: vec![disk("B1", Some("S1"), Some(0)), disk("B2", None, None)],
+        notes: vec![(Some(node("B2")), "left: /etc/ceph/rbdmap".into())],
+        skipped: vec![(Some(node("B3")), "nothing is taken away: no route to host".into())],
+        ..ResetView::default()
+    }
+}
+
+#[test]
+fn reset_shows_the_disks_last() {
+    let text = reset_view::render(&reset(), &PLAIN);
+    fits(&text, 80);
+    assert_snapshot!(text);
+}
+
+#[test]
+fn reset_of_a_node_in_color() {
+    let cluster = vec!["ceph osd out osd.0".into(), "ceph mon remove B1".into()];
+    let view = ResetView { node: Some(node("B1")), cluster, ..reset() };
+    assert_snapshot!(reset_view::render(&view, &COLOR));
+}
+
+#[test]
+fn reset_of_nothing() {
+    assert_snapshot!(reset_view::render(&ResetView::default(), &PLAIN), @"Nothing to do: nothing of the cluster is on the nodes that were reached.");
 }
