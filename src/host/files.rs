@@ -12,8 +12,9 @@ use crate::plan::action::PARTIAL;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 impl Node {
-    /// Unpacks all files beside their places, brings them to the disk, then renames each: a reader sees the old file or
-    /// the new one, whole and with its permissions. The contents travel on stdin and stand in no process list.
+    /// Unpacks all files beside their places, brings them to the disk, renames each, and brings that to the disk too: a
+    /// reader sees the old file or the new one, whole and with its permissions, and a power cut afterwards changes
+    /// nothing. The contents travel on stdin and stand in no process list.
     pub(super) async fn write_files(&self, files: &[FileSpec]) -> Result<(), HostError> {
         let archive = archive(files).map_err(|e| HostError::new(format!("packing files: {e}")))?;
         let script =
@@ -46,10 +47,12 @@ fn archive(files: &[FileSpec]) -> std::io::Result<Vec<u8>> {
 fn install(files: &[FileSpec]) -> Result<String, shlex::QuoteError> {
     let mut script = String::from("set -e; umask 077; ");
     let mut folders = BTreeSet::new();
+    let mut quoted_folders = Vec::new();
     for file in files {
         let folder = file.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
         if folders.insert(folder) {
             let quoted = shlex::try_quote(folder)?;
+            quoted_folders.push(quoted.clone());
             let (parent, _) = folder.rsplit_once('/').unwrap_or(("", ""));
             let parent =
                 shlex::try_quote(if parent.is_empty() { "/" } else { parent })?.into_owned();
@@ -71,5 +74,8 @@ fn install(files: &[FileSpec]) -> Result<String, shlex::QuoteError> {
     for (file, partial) in files.iter().zip(&partials) {
         write!(script, "mv -f {partial} {}; ", shlex::try_quote(&file.path)?).unwrap_or_default();
     }
+    // the new names too: what is called done has to outlast a power cut, the identity above all
+    let folders = quoted_folders.join(" ");
+    write!(script, "sync {folders} 2>/dev/null || sync; ").unwrap_or_default();
     shlex::try_quote(&script).map(std::borrow::Cow::into_owned)
 }
