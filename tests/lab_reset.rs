@@ -100,7 +100,7 @@ fn booted() -> (PathBuf, Down) {
     let (head, _) = standard.split_once("nodes:").expect("an inventory has nodes");
     let head = head.replace("size: 3", "size: 2");
     let text = format!(
-        "{head}nodes:\n  \
+        "{head}client: {{packages: off}}\nnodes:\n  \
          - {{name: R1, address: 10.32.3.41, roles: [mon, mgr, osd], osds: [{{device: /dev/ubdb}}]}}\n  \
          - {{name: R2, address: 10.32.3.42, roles: [mon, mgr, osd], osds: [{{device: /dev/ubdb}}]}}\n  \
          - {{name: R3, address: 10.32.3.43, roles: [mon, osd], osds: [{{device: /dev/ubdb}}]}}\n"
@@ -180,6 +180,10 @@ fn with_a_volume_in_use_a_node_and_then_the_cluster_go() {
             .expect("JSON");
     assert_eq!(ceph["monmap"]["num_mons"], 2, "{ceph}");
     assert_eq!(ceph["osdmap"]["num_osds"], 2, "{ceph}");
+    for node in ["R1", "R2"] {
+        let mons = sh(node, "sed -n 's/^mon_host = //p' /etc/ceph/ceph.conf");
+        assert_eq!(mons.trim(), "10.32.3.41,10.32.3.42", "on {node}");
+    }
     let auth = sh("R1", "docker exec mon ceph auth ls 2>/dev/null; docker exec mon ceph osd tree");
     assert!(!auth.contains("osd.2") && !auth.contains("R3"), "{auth}");
     cephdock(&inventory, &["reset", "--node", "R3", "--yes", "--fsid", &first])
