@@ -45,6 +45,7 @@ run mon; run mgr; run osd
 # The pool, once. The mons answer and the OSD comes up meanwhile; cephdock has a deadline for both, and so has this.
 pool() {
   ceph --connect-timeout 120 osd pool create rbd 32 32
+  ceph --connect-timeout 120 osd pool application enable rbd rbd
   timeout 180 rbd pool init rbd
   if [ -n "$type" ]; then
     for check in AUTH_INSECURE_CLIENT_KEY_TYPE AUTH_INSECURE_KEYS_ALLOWED AUTH_INSECURE_KEYS_CREATABLE; do

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn healthy() -> Seen {
-        let pool = PoolFact { size: 1, applications: vec!["rbd".into()] };
+        let pool = PoolFact { size: 1, applications: vec!["rbd".into()], initialised: true };
         let osd = OsdFact {
             uuid: Uuid::nil(),
             up: true,

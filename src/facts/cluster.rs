@@ -86,6 +86,10 @@ pub struct PoolFact {
     pub size: u64,
     /// Applications that are enabled on it.
     pub applications: Vec<String>,
+    /// `rbd pool init` was run on it, or an image made in it: either has clients keep its snapshots themselves, which the
+    /// pool's flag `selfmanaged_snaps` tells for ever.
+    #[serde(default)]
+    pub initialised: bool,
 }
 
 /// Capacity in bytes.
@@ -234,6 +238,9 @@ fn pools(dump: &Value) -> BTreeMap<String, PoolFact> {
         let fact = PoolFact {
             size: p["size"].as_u64().unwrap_or(0),
             applications: applications.unwrap_or_default(),
+            initialised: p["flags_names"]
+                .as_str()
+                .is_some_and(|names| names.split(',').any(|flag| flag == "selfmanaged_snaps")),
         };
         Some((p["pool_name"].as_str()?.to_owned(), fact))
     };

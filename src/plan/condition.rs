@@ -73,7 +73,7 @@ impl Condition {
             }
             Self::PoolReady(name) => {
                 let pool = cluster.pools.get(name);
-                let ready = pool.is_some_and(|p| p.applications.iter().any(|a| a == "rbd"));
+                let ready = pool.is_some_and(|p| p.initialised);
                 let mut parts = Parts::default();
                 parts.add(ready, || format!("the pool {name} is not ready yet"));
                 parts.progress()

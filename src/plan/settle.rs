@@ -21,7 +21,6 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let progress = settled.progress(Some(cluster));
     if !progress.met() || !steps.is_empty() {
         let message = if progress.met() { "the pool changes".into() } else { progress.message };
-        // after the pool is initialised: until then it is one that Ceph warns of, sooner or later
         steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mute = mute_client_keys(id, cluster);
@@ -42,7 +41,11 @@ fn pool(fleet: &Fleet, osds: &Osds, cluster: &ClusterFacts, mon: &DaemonId) -> V
         }
         Some(_) => {}
     }
-    if !seen.is_some_and(|p| p.applications.iter().any(|a| a == "rbd")) {
+    if seen.is_some_and(|p| !p.applications.iter().any(|a| a == APPLICATION)) {
+        let command = Action::Ceph(vec![enable_application(fleet.want)]);
+        steps.push(Step::new(command, Why::Missing));
+    }
+    if !seen.is_some_and(|p| p.initialised) {
         let up = Condition::OsdsUp(osds.numbers());
         let progress = up.progress(Some(cluster));
         if !progress.met() {
@@ -141,8 +144,22 @@ pub(super) fn create_pool(want: &Inventory) -> Step {
     if pool.size == 1 {
         command["yes_i_really_mean_it"] = true.into();
     }
-    let command = MonCommand { json: command, about: pool.name.clone(), input: None };
-    Step::new(Action::Ceph(vec![command]), Why::Missing)
+    let create = MonCommand { json: command, about: pool.name.clone(), input: None };
+    Step::new(Action::Ceph(vec![create, enable_application(want)]), Why::Missing)
+}
+
+/// What the pool is for, in Ceph's words.
+const APPLICATION: &str = "rbd";
+
+/// Says so right after the pool is made: Ceph warns of a pool that nobody has claimed, and what was seen of it stays in
+/// the mgr's reports for some seconds longer than it is true. `rbd pool init` comes too late for that.
+fn enable_application(want: &Inventory) -> MonCommand {
+    let pool = &want.cluster.pool.name;
+    MonCommand {
+        json: json!({"prefix": "osd pool application enable", "pool": pool, "app": APPLICATION}),
+        about: pool.clone(),
+        input: None,
+    }
 }
 
 /// The autoscaler's own smallest number for a pool: it never has to split or merge what was begun with it.

@@ -335,7 +335,7 @@ impl World {
             }
             if !cluster.mgrs.is_empty() && cluster.osds.values().any(|o| o.up) {
                 let size = cluster.pools.values().map(|p| p.size).max().unwrap_or(1);
-                let pool = PoolFact { size, applications: vec!["mgr".into()] };
+                let pool = PoolFact { size, applications: vec!["mgr".into()], initialised: false };
                 cluster.pools.entry(".mgr".into()).or_insert(pool);
             }
         }
@@ -400,9 +400,16 @@ impl World {
                 cluster.osds.entry(number).or_insert(osd);
             }
             "osd pool create" => {
-                let pool =
-                    PoolFact { size: json["size"].as_u64().unwrap_or(3), applications: Vec::new() };
+                let pool = PoolFact {
+                    size: json["size"].as_u64().unwrap_or(3),
+                    applications: Vec::new(),
+                    initialised: false,
+                };
                 cluster.pools.entry(word("pool")).or_insert(pool);
+            }
+            "osd pool application enable" => {
+                let pool = cluster.pools.get_mut(&word("pool")).ok_or("ENOENT")?;
+                pool.applications = vec![word("app")];
             }
             "osd pool set" if word("var") == "size" => {
                 let size = word("val").parse().map_err(|_| "no number")?;
@@ -468,6 +475,7 @@ impl World {
             return Err("it hangs: the pool's PGs are not active".into());
         }
         pool.applications = vec!["rbd".into()];
+        pool.initialised = true;
         Ok(())
     }
 }
