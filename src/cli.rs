@@ -125,6 +125,14 @@ pub enum Command {
         after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty"
     )]
     Ceph(Ceph),
+    /// Serve Docker's volumes on this node: what systemd runs, installed by `up`.
+    ///
+    /// Listens where Docker looks for a volume driver called cephdock, maps images with this machine's `rbd` and mounts
+    /// them. It may be restarted at any time: what is mounted stays.
+    #[command(
+        after_help = "Example:\n  cephdock volume-driver --node B1 --pool rbd\n  docker run -v data:/data --volume-driver cephdock IMAGE"
+    )]
+    VolumeDriver(VolumeDriver),
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  cephdock completions bash >/etc/bash_completion.d/cephdock"
@@ -268,6 +276,41 @@ pub struct Ceph {
     pub args: Vec<String>,
 }
 
+/// `volume-driver`.
+#[derive(Debug, Clone, Args)]
+pub struct VolumeDriver {
+    /// Where to listen.
+    #[arg(long, value_name = "PATH", default_value = crate::volume::unit::SOCKET_PATH)]
+    pub socket: PathBuf,
+    /// Where volumes are mounted, and what is in use is written down.
+    #[arg(long, value_name = "DIR", default_value = crate::volume::unit::ROOT)]
+    pub root: PathBuf,
+    /// This node's name, for others that want a volume which is in use here. Default: the host's.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// A pool that volumes are in; once for each. New ones go to the first.
+    #[arg(long, value_name = "POOL", default_value = "rbd")]
+    pub pool: Vec<String>,
+    /// The Ceph user, without `client.`.
+    #[arg(long, value_name = "NAME", default_value = "cephdock")]
+    pub user: String,
+    /// The size of a volume that is made without one.
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = size)]
+    pub size: u64,
+    /// The features of new images. Default: what this kernel can map.
+    #[arg(long, value_name = "FEATURES")]
+    pub features: Option<String>,
+    /// The rbd program.
+    #[arg(long, value_name = "PROGRAM", default_value = "rbd")]
+    pub rbd: String,
+    /// The rados program.
+    #[arg(long, value_name = "PROGRAM", default_value = "rados")]
+    pub rados: String,
+    /// Where sysfs is mounted.
+    #[arg(long, value_name = "DIR", default_value = "/sys", hide = true)]
+    pub sys: PathBuf,
+}
+
 /// `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
@@ -293,6 +336,10 @@ pub struct Demo {
     /// Take this image, which holds the Ceph programs [default: quay.io/ceph/ceph:v19].
     #[arg(long, value_name = "IMAGE", conflicts_with = "down")]
     pub image: Option<String>,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::inventory::size(text).map_err(|(what, fix)| format!("{what}; {fix}"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

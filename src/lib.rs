@@ -28,4 +28,5 @@ pub mod report;
 pub mod secret;
 pub mod ssh;
 pub mod status;
+pub mod volume;
 pub mod watchdog;

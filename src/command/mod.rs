@@ -27,6 +27,7 @@ mod plan;
 mod reset;
 mod status;
 mod up;
+mod volume_driver;
 
 /// How a command ended, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Status(options) => status::run(&global, &options).await,
         Command::Logs(options) => logs::run(&global, &options).await,
         Command::Ceph(options) => ceph::run(&global, &options).await,
+        Command::VolumeDriver(options) => volume_driver::run(&global, &options).await,
         Command::Completions(options) => help::completions(&global, &options),
         Command::Man(options) => help::man(&global, &options),
         Command::Reset(options) => reset::run(&global, &options).await,

@@ -30,6 +30,13 @@ mod tree;
 mod values;
 mod volumes;
 
+pub(crate) use schema::nearest;
+
+/// A number of bytes with its unit, as in the inventory; else what is wrong with it, and what to write instead.
+pub(crate) fn size(text: &str) -> Result<u64, (String, String)> {
+    values::size(text).map_err(|wrong| (wrong.message, wrong.fix))
+}
+
 /// A whole inventory, valid by construction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inventory {

@@ -193,7 +193,7 @@ fn plain(name: &str) -> String {
 }
 
 /// The one of `known` that `word` is most likely a typo of.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).max(1);
     known
         .iter()

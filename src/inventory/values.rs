@@ -113,7 +113,7 @@ pub(super) fn file_size(text: &str) -> Result<u64, Wrong> {
 }
 
 /// A number of bytes with its unit: `20GiB` and `20G` are binary, `20GB` is decimal.
-fn size(text: &str) -> Result<u64, Wrong> {
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..digits], text[digits..].trim());

@@ -23,6 +23,7 @@ use crate::status::Status;
 mod bars;
 mod board;
 pub mod error;
+mod journal;
 pub mod json;
 mod lines;
 pub mod plan_view;
@@ -38,6 +39,7 @@ mod tests;
 pub mod text;
 
 pub use error::Failure;
+pub use journal::journal;
 pub use plan_view::PlanView;
 pub use screen::{Color, Screen, Stream};
 pub use terminal::Terminal;
