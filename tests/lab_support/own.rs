@@ -59,6 +59,14 @@ impl Own {
         self.ssh(node, command).ok().out
     }
 
+    /// Puts a file on a node, as a program.
+    pub(crate) fn send(&self, node: &str, file: &Path, to: &str) {
+        let mut command = bounded(SECONDS);
+        let put = format!("cat >{to}.part && chmod +x {to}.part && mv {to}.part {to}");
+        command.arg(LAB).args(["ssh", node, &put]).stdin(fs::File::open(file).expect("the file"));
+        Run::of(&format!("sending {}", file.display()), self.environment(&mut command)).ok();
+    }
+
     /// Writes an inventory: the `cluster:` and `nodes:` given, and how the lab's nodes are logged in to.
     pub(crate) fn inventory(&self, name: &str, cluster: &str, nodes: &str) -> PathBuf {
         let all = self.lab(60, &["inventory"]).ok().out;

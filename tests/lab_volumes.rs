@@ -1,0 +1,271 @@
+//! The volume driver under real dockerds: over a stand-in for rbd, and over the kernel's own.
+
+mod lab_support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cephdock::volume::unit;
+use lab_support::own::Own;
+use lab_support::until;
+
+/// An image with a shell and a few programs of the node's own, made on the node: `docker run ... t`.
+const IMAGE: &str = r#"set -e
+programs="/bin/sh /bin/cat /bin/sleep /bin/sync /bin/ls /bin/stat /bin/touch"
+libraries=$(ldd $programs | grep -o '/[^ ]*' | grep -v ':$' | sort -u)
+mkdir -p /t/image; tar -ch --absolute-names $programs $libraries 2>/dev/null | docker import - t >/dev/null"#;
+
+/// The program without what only debuggers read.
+fn program() -> PathBuf {
+    let small = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cephdock-small");
+    let built = env!("CARGO_BIN_EXE_cephdock");
+    let stripped = Command::new("strip").arg("-o").arg(&small).arg(built).status();
+    if stripped.is_ok_and(|s| s.success()) { small } else { built.into() }
+}
+
+/// Installs the driver by hand, as the unit that cephdock would write.
+fn install(lab: &Own, node: &str, args: &[&str]) {
+    lab.send(node, &program(), unit::PROGRAM_PATH);
+    let text = unit::unit(&[&["--node", node], args].concat());
+    let (path, name) = (unit::UNIT_PATH, unit::UNIT);
+    lab.sh(
+        node,
+        &format!(
+            "cat >{path} <<'END'\n{text}END\nsystemctl daemon-reload; systemctl enable -q --now {name}"
+        ),
+    );
+}
+
+fn released(lab: &Own, node: &str, sys: &str) {
+    until("the volume to be let go of", 40, || {
+        let left = lab.sh(
+            node,
+            &format!("ls {sys}/bus/rbd/devices; findmnt -rno TARGET | grep volumes/ || true"),
+        );
+        if left.trim().is_empty() { Ok(()) } else { Err(left) }
+    });
+}
+
+const SYS: &str = "/standin-sys";
+const N: &str = "V1";
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn docker_with_a_stand_in_for_rbd() {
+    let lab = Own::boot_bare("labvol", &["V1/nspawn=10.32.3.71"]);
+    lab.sh(N, &format!("mkdir -p /cluster/rbd {SYS}/bus/rbd/devices; {IMAGE}"));
+    let standin = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/rbd-standin");
+    lab.send(N, &standin, "/usr/local/bin/rbd-standin");
+    install(
+        &lab,
+        N,
+        &["--rbd", "rbd-standin", "--rados", "rbd-standin", "--sys", SYS, "--size", "64MiB"],
+    );
+    a_volume_lives(&lab);
+    mistakes_say_what_to_do(&lab);
+    the_driver_is_killed(&lab);
+    dockerd_is_restarted_and_killed(&lab);
+    ceph_is_away(&lab);
+    nothing_of_others_is_formatted(&lab);
+    let journal = lab.sh(N, "journalctl -u cephdock-volume-driver --no-pager");
+    assert!(!journal.contains("panicked"), "{journal}");
+}
+
+fn a_volume_lives(lab: &Own) {
+    lab.sh(N, "docker volume create -d cephdock -o mode=0750 -o uid=999 data");
+    lab.sh(N, "docker volume create -d cephdock -o mode=0750 data"); // the same again is no error
+    let list = lab.sh(N, "docker volume ls -q -f driver=cephdock");
+    assert_eq!(list, "data\n");
+    let run = "docker run --rm --net=none -v data:/data t";
+    assert_eq!(lab.sh(N, &format!("{run} /bin/ls -A /data")), "", "an empty folder");
+    assert_eq!(lab.sh(N, &format!("{run} /bin/stat -c %a:%u /data")), "750:999\n");
+    lab.sh(N, "docker run -d --name w1 --net=none -v data:/data t /bin/sh -c 'echo can_you_see_me >/data/f; exec sleep 1000'");
+    until("the file", 20, || {
+        let seen = lab.ssh(N, &format!("{run} /bin/cat /data/f"));
+        if seen.out == "can_you_see_me\n" { Ok(()) } else { Err(seen.all()) }
+    });
+    lab.sh(N, "docker cp w1:/data/f /t/copied; docker cp /t/copied w1:/data/g");
+    assert_eq!(lab.sh(N, "docker exec w1 cat /data/g"), "can_you_see_me\n");
+    let seen = lab.sh(N, "docker volume inspect data -f '{{.Scope}} {{.Mountpoint}} {{.Status.users}} {{.Status.node}}'");
+    assert!(seen.starts_with("global /var/lib/cephdock/volumes/data."), "{seen}");
+    assert!(seen.ends_with("/data 1 V1\n"), "{seen}");
+    lab.ssh(N, "docker volume rm data").exits(1).says(&["in use"]);
+    lab.sh(N, "docker rm -f w1");
+    released(lab, N, SYS);
+    assert_eq!(
+        lab.sh(N, &format!("{run} /bin/cat /data/g")),
+        "can_you_see_me\n",
+        "it is still there"
+    );
+    lab.sh(N, "docker volume rm data");
+    assert_eq!(lab.sh(N, "ls /cluster/rbd"), "", "nothing is left of it");
+}
+
+fn mistakes_say_what_to_do(lab: &Own) {
+    let create = |options: &str, says: &[&str]| {
+        lab.ssh(N, &format!("docker volume create -d cephdock {options}")).exits(1).says(says);
+    };
+    create("-o size=8MiB x", &["8 MiB is too small for ext4", "16 MiB or more"]);
+    create("-o fstype=xfs x", &["64 MiB is too small for xfs", "300 MiB or more"]);
+    create("-o colour=red x", &["no option \"colour\"", "size"]);
+    create("-o pool=other x", &["pool other", "are in rbd"]);
+    create("-o from-snapshot=y@z x", &["there is no volume y"]);
+    lab.sh(
+        N,
+        "rbd-standin create --pool rbd --image theirs --size 67108864B --image-feature layering",
+    );
+    create("theirs", &["did not make it", "another name"]);
+    lab.ssh(N, "docker run --rm --net=none -v theirs:/d --volume-driver cephdock t ls")
+        .exits(125)
+        .says(&["did not make it"]);
+    assert_eq!(
+        lab.sh(N, "ls /cluster/rbd/*.json"),
+        "/cluster/rbd/theirs.json\n",
+        "nothing was made"
+    );
+    lab.sh(N, "rbd-standin rm --pool rbd --image theirs");
+}
+
+fn the_driver_is_killed(lab: &Own) {
+    lab.sh(
+        N,
+        "docker run -d --name w1 --net=none -v data:/data --volume-driver cephdock t sleep 1000",
+    );
+    let mounted = lab.sh(N, "findmnt -rno TARGET,SOURCE | grep volumes/");
+    lab.sh(N, "kill -9 $(systemctl show -p MainPID --value cephdock-volume-driver); docker exec w1 touch /data/after");
+    until("the driver to come back", 20, || {
+        let seen = lab.ssh(N, "docker volume inspect data -f '{{.Status.users}}'");
+        if seen.out == "1\n" { Ok(()) } else { Err(seen.all()) }
+    });
+    lab.sh(N, "docker cp w1:/data/after /t/after; systemctl restart cephdock-volume-driver");
+    assert_eq!(lab.sh(N, "findmnt -rno TARGET,SOURCE | grep volumes/"), mounted, "untouched");
+    // without its state, it asks the kernel
+    lab.sh(N, "systemctl stop cephdock-volume-driver; rm /var/lib/cephdock/volumes.json; systemctl start cephdock-volume-driver; docker exec w1 cat /data/after");
+    assert_eq!(lab.sh(N, "findmnt -rno TARGET,SOURCE | grep volumes/"), mounted, "untouched");
+    lab.sh(N, "docker rm -f w1");
+    released(lab, N, SYS);
+}
+
+fn dockerd_is_restarted_and_killed(lab: &Own) {
+    let start = |name: &str, options: &str| {
+        lab.sh(N, &format!("docker run -d --name {name} --net=none --stop-signal KILL {options} -v data:/data --volume-driver cephdock t sleep 1000"));
+    };
+    let runs = |name: &str| {
+        until("the container to come back", 60, || {
+            let seen = lab.ssh(N, &format!("docker exec {name} cat /data/after && docker inspect -f '{{{{.State.Running}}}}' {name}"));
+            if seen.out == "true\n" { Ok(()) } else { Err(seen.all()) }
+        });
+    };
+    lab.sh(N, "docker run --rm --net=none -v data:/data t touch /data/after");
+    start("aa", "--restart always");
+    start("bb", "");
+    lab.sh(N, "systemctl restart docker");
+    runs("aa");
+    lab.sh(N, "docker start bb");
+    // both die with dockerd; the first comes back with its old id, and nobody says that the second does not
+    lab.sh(N, "kill -9 $(pidof dockerd)");
+    runs("aa");
+    let users = lab.sh(N, "docker volume inspect data -f '{{.Status.users}}'");
+    lab.sh(N, "docker rm -f aa bb; systemctl restart cephdock-volume-driver");
+    assert!(users == "1\n" || users == "2\n", "{users}");
+    released(lab, N, SYS);
+}
+
+fn ceph_is_away(lab: &Own) {
+    lab.sh(
+        N,
+        "docker run -d --name w1 --net=none -v data:/data t sleep 1000; touch /cluster/silent",
+    );
+    lab.sh(N, "timeout 10 docker volume inspect data");
+    // another user of what is mounted here needs no Ceph
+    lab.sh(N, "timeout 20 docker run --rm --net=none -v data:/data t ls /data");
+    lab.ssh(N, "docker volume create -d cephdock new")
+        .exits(1)
+        .says(&["Ceph does not answer", "ceph -s"]);
+    lab.sh(N, "timeout 20 docker rm -f w1");
+    released(lab, N, SYS);
+    let list = lab.sh(N, "timeout 20 docker volume ls -q");
+    assert_eq!(list, "data\n", "what was known is still known");
+    // who wants it meanwhile waits for Ceph
+    lab.sh(N, "(sleep 12; rm /cluster/silent) >/dev/null 2>&1 & timeout 60 docker run --rm --net=none -v data:/data t ls /data");
+    lab.sh(N, "docker volume rm data");
+}
+
+fn nothing_of_others_is_formatted(lab: &Own) {
+    // a volume that was never mounted, and has something else on it
+    lab.sh(N, "docker volume create -d cephdock odd; mkswap $(ls /cluster/rbd/*.data) >/dev/null; sha256sum /cluster/rbd/*.data >/t/sums");
+    lab.ssh(N, "docker run --rm --net=none -v odd:/d t ls")
+        .exits(125)
+        .says(&["has swap on it", "nothing was formatted"]);
+    lab.sh(N, "sha256sum -c --quiet /t/sums");
+    released(lab, N, SYS);
+    // held by another node
+    lab.sh(N, r#"sed -i 's/"watchers": \[\]/"held": 1, "watchers": ["10.0.0.9:0\/1"]/' /cluster/rbd/odd.json"#);
+    lab.ssh(N, "docker run --rm --net=none -v odd:/d t ls")
+        .exits(125)
+        .says(&["in use by the Ceph client at 10.0.0.9:0/1"]);
+    lab.ssh(N, "docker volume rm odd")
+        .exits(1)
+        .says(&["in use by the Ceph client at 10.0.0.9:0/1"]);
+    lab.sh(N, r#"sed -i 's/"held": 1, "watchers": \[[^]]*\]/"watchers": []/; s/"snapshot_count": 0/"snapshot_count": 2/' /cluster/rbd/odd.json"#);
+    lab.ssh(N, "docker volume rm odd").exits(1).says(&["has 2 snapshot(s)"]);
+    lab.sh(N, r#"sed -i 's/"snapshot_count": 2/"snapshot_count": 0/' /cluster/rbd/odd.json; docker volume rm odd"#);
+}
+
+const CLUSTER: &str = "  public_network: 10.32.3.0/24
+  image: registry.lab:5000/ceph/ceph:v18
+  config: {global: {mgr_initial_modules: iostat nfs}, mon: {mon_data_avail_warn: 1, mon_data_avail_crit: 1}}";
+const NODES: &str =
+    "  - {name: W1, address: 10.32.3.81, roles: [mon, mgr, osd], osds: [{device: /dev/ubdb}]}
+  - {name: W2, address: 10.32.3.82, roles: []}
+";
+const KEY: &str = "docker exec mon ceph auth get-or-create client.cephdock mon 'profile rbd' osd 'profile rbd pool=rbd' mgr 'profile rbd pool=rbd'";
+
+#[test]
+#[ignore = "needs the lab: make lab-test"]
+fn a_volume_moves_between_nodes_with_the_kernels_own_rbd() {
+    let lab = Own::boot("labvolk", &["W1/uml=10.32.3.81", "W2/uml=10.32.3.82"]);
+    let inventory = lab.inventory("volumes.yaml", CLUSTER, NODES);
+    lab.cephdock(&inventory, &["up"]).exits(0);
+    let key = lab.sh("W1", KEY);
+    std::thread::scope(|scope| {
+        for node in ["W1", "W2"] {
+            let (lab, key) = (&lab, &key);
+            scope.spawn(move || {
+                lab.sh(node, &format!("umask 077; cat >/etc/ceph/ceph.client.cephdock.keyring <<'END'\n{key}END\n{IMAGE}"));
+                install(lab, node, &[]);
+            });
+        }
+    });
+    let run = |options: &str, what: &str| {
+        format!("docker run {options} --net=host -v data:/data --volume-driver cephdock t {what}")
+    };
+    lab.sh("W1", "docker volume create -d cephdock -o size=256MiB data");
+    lab.sh(
+        "W1",
+        &run("-d --name w1", "sh -c 'echo can_you_see_me >/data/f; sync; exec sleep 1000'"),
+    );
+    let id = lab.sh("W1", "cat /sys/bus/rbd/devices/*/image_id");
+    until("the owner to be noted", 30, || {
+        let owner =
+            format!("rados --id cephdock -p rbd getxattr cephdock.owner.{} owner", id.trim());
+        let seen = lab.ssh("W1", &owner);
+        if seen.out.contains(r#""node":"W1""#) { Ok(()) } else { Err(seen.all()) }
+    });
+    assert!(lab.sh("W1", "rbd --id cephdock image-meta list data").contains("formatted"));
+    lab.ssh("W2", &run("--rm", "ls"))
+        .exits(125)
+        .says(&["volume data is in use on node W1 since 20", "stop the containers"]);
+    lab.ssh("W2", "docker volume rm data").exits(1).says(&["in use on node W1 since 20"]);
+    lab.sh(
+        "W1",
+        "systemctl restart cephdock-volume-driver; docker exec w1 cat /data/f; docker rm -f w1",
+    );
+    released(&lab, "W1", "/sys");
+    assert_eq!(lab.sh("W2", &run("--rm", "cat /data/f")), "can_you_see_me\n");
+    released(&lab, "W2", "/sys");
+    lab.sh("W1", "docker volume rm data; rbd --id cephdock ls | grep . && exit 1; true");
+    lab.ssh("W2", "docker volume inspect data").exits(1);
+    let journal = lab.sh("W1", "journalctl -u cephdock-volume-driver --no-pager");
+    assert!(!journal.contains("panicked"), "{journal}");
+}
