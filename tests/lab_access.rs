@@ -62,7 +62,7 @@ fn a_whole_bring_up_without_forwarding() {
 
 /// Runs a command on a terminal, and answers every question for a password with the first argument.
 const TYPIST: &str = r#"
-import os, pty, select, sys, time
+import os, pty, select, sys, termios, time
 answer, command = sys.argv[1], sys.argv[2:]
 pid, terminal = pty.fork()
 if pid == 0:
@@ -75,6 +75,9 @@ while time.monotonic() < end:
     except OSError:
         break
     if said.lower().count(b"password") > answered and said.rstrip(b"\x1b[?25hl").rstrip().endswith(b":"):
+        # a person takes longer than it takes to turn the echo off
+        while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < end:
+            time.sleep(0.01)
         answered += 1
         os.write(terminal, answer.encode() + b"\n")
 else:
