@@ -112,11 +112,16 @@ fn a_password_typed_on_a_terminal() {
     // there is no cluster, so a look at three nodes that were reached ends with 4
     let seen = typed(password).exits(4);
     assert!(!seen.all().contains(password), "a password is not echoed: {}", seen.all());
-    for node in lab_support::NODES {
-        let row = seen.out.lines().find(|l| l.trim_start().starts_with(node));
-        assert!(row.is_some_and(|l| !l.contains("unreachable")), "{node}: {}", seen.all());
-    }
-    typed("wrong").exits(4).says(&["password"]);
+    let reached = |seen: &lab_support::Run| {
+        lab_support::NODES.map(|node| {
+            let row = seen.out.lines().find(|l| l.trim_start().starts_with(node));
+            let row = row.unwrap_or_else(|| panic!("no {node}: {}", seen.all()));
+            !row.contains("unreachable")
+        })
+    };
+    assert_eq!(reached(&seen), [true; 3], "{}", seen.all());
+    let refused = typed("wrong").exits(4);
+    assert_eq!(reached(&refused), [false; 3], "{}", refused.all());
 }
 
 /// Puts a second image into the lab's registry: the layers of `FROM`, and a configuration with an entrypoint, a
