@@ -160,7 +160,7 @@ fn an_image_that_cannot_be_pulled() {
     lab.cephdock(&inventory, &["up"]).exits(1).says(&NODES).says(&[
         image,
         "docker pull",
-        "docker load",
+        "cluster.image_archive",
     ]);
     lab.assert_untouched(&NODES, &before);
     let up = lab.cephdock(&lab.inventory(&[]), &["up", "--json"]).exits(0).summary();
