@@ -24,6 +24,8 @@ pub struct ClusterFacts {
     pub active_mgr: Option<String>,
     /// How many mgrs stand by.
     pub standby_mgrs: usize,
+    /// Epoch of the OSD map.
+    pub epoch: u64,
     /// OSDs by id.
     pub osds: BTreeMap<u32, OsdFact>,
     /// Host buckets of the CRUSH map, by name, with their OSDs.
@@ -143,6 +145,7 @@ pub fn parse(
         used: bytes("bytes_used"),
         available: bytes("bytes_avail"),
     };
+    facts.epoch = osd_dump["epoch"].as_u64().unwrap_or(0);
     facts.osds = osds(osd_dump)?;
     facts.pools = pools(osd_dump);
     facts.auth = digests(auth);

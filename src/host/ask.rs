@@ -46,6 +46,17 @@ impl std::fmt::Debug for Mons {
 struct Question<'a> {
     timeout: u64,
     commands: Vec<Command<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flush: Option<&'a Flush>,
+}
+
+/// OSDs that shall report on their PGs now, once they know the map of this epoch.
+#[derive(Serialize)]
+pub(super) struct Flush {
+    /// Their ids.
+    pub(super) osds: Vec<u32>,
+    /// Epoch of the OSD map.
+    pub(super) epoch: u64,
 }
 
 #[derive(Serialize)]
@@ -67,6 +78,13 @@ pub(super) struct Answer {
     code: i32,
     out: String,
     said: String,
+}
+
+impl Answer {
+    /// An answer that is a number, bare or as JSON.
+    pub(super) fn number(&self) -> Option<u64> {
+        (self.code == 0).then(|| self.out.trim().parse().ok())?
+    }
 }
 
 impl Node {
@@ -148,13 +166,36 @@ impl Node {
     }
 
     /// Sends commands through the client, which is started if there is none. One that has failed is not used again.
-    async fn command(&self, commands: &[MonCommand]) -> Result<Vec<Answer>, HostError> {
+    pub(super) async fn command(&self, commands: &[MonCommand]) -> Result<Vec<Answer>, HostError> {
+        let commands = commands.iter().map(|c| Command {
+            json: &c.json,
+            input: c.input.as_ref().map(crate::secret::Secret::expose),
+        });
+        self.question(commands.collect(), None).await
+    }
+
+    /// Has OSDs report, all at once; the number of each one's report.
+    pub(super) async fn flush(&self, flush: &Flush) -> Result<Vec<(u32, u64)>, HostError> {
+        let answers = self.question(Vec::new(), Some(flush)).await?;
+        let number = |(osd, answer): (&u32, &Answer)| {
+            let silent = || HostError::new(format!("osd.{osd} is up, but {}", answer.said));
+            Ok((*osd, answer.number().ok_or_else(silent)?))
+        };
+        flush.osds.iter().zip(&answers).map(number).collect()
+    }
+
+    async fn question(
+        &self,
+        commands: Vec<Command<'_>>,
+        flush: Option<&Flush>,
+    ) -> Result<Vec<Answer>, HostError> {
         let mut mons = self.mons.lock().await;
         let mut client = match mons.take() {
             Some(client) => client,
             None => self.start_client().await?,
         };
-        let answers = client.ask(self, commands).await?;
+        let question = Question { timeout: COMMAND_SECONDS, commands, flush };
+        let answers = client.ask(self, &question).await?;
         *mons = Some(client);
         Ok(answers)
     }
@@ -196,14 +237,9 @@ impl Mons {
     async fn ask(
         &mut self,
         node: &Node,
-        commands: &[MonCommand],
+        question: &Question<'_>,
     ) -> Result<Vec<Answer>, HostError> {
-        let commands = commands.iter().map(|c| Command {
-            json: &c.json,
-            input: c.input.as_ref().map(crate::secret::Secret::expose),
-        });
-        let question = Question { timeout: COMMAND_SECONDS, commands: commands.collect() };
-        let mut line = serde_json::to_vec(&question).map_err(|e| HostError::new(e.to_string()))?;
+        let mut line = serde_json::to_vec(question).map_err(|e| HostError::new(e.to_string()))?;
         line.push(b'\n');
         let sent = async {
             self.input.write_all(&line).await?;

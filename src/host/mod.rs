@@ -27,6 +27,7 @@ mod observe;
 mod packages;
 mod perform;
 mod remove;
+mod reports;
 mod talk;
 mod wait;
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::node::Node;
+use super::reports::Reports;
 use super::{HostError, StepReport};
 use crate::event::Unit;
 use crate::plan::Condition;
@@ -23,9 +24,10 @@ impl Node {
         let mut pause = FIRST_PAUSE;
         let mut last: Option<Progress> = None;
         let mut unchanged_since = Instant::now();
+        let mut reports = Reports::default();
         loop {
-            let (progress, error) = match self.ask_cluster(false).await {
-                Ok(cluster) => (condition.progress(Some(&cluster)), None),
+            let (progress, error) = match self.how_far(condition, &mut reports).await {
+                Ok(progress) => (progress, None),
                 Err(error) if error.lost => return Err(error),
                 Err(error) => (condition.progress(None), Some(error.what)),
             };
@@ -54,6 +56,32 @@ impl Node {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+impl Node {
+    async fn how_far(
+        &self,
+        condition: &Condition,
+        reports: &mut Reports,
+    ) -> Result<Progress, HostError> {
+        let arrived = self.reports_arrived(reports).await?;
+        let cluster = self.ask_cluster(false).await?;
+        let mut progress = condition.progress(Some(&cluster));
+        if condition.rests_on_reports(&cluster) {
+            let fresh = match self.reported(reports, &cluster, arrived).await {
+                Ok(fresh) => fresh || !progress.met(),
+                Err(error) if error.lost => return Err(error),
+                Err(error) => {
+                    progress.message = error.what;
+                    true
+                }
+            };
+            if !fresh {
+                progress.message = "all is well, once the OSDs have confirmed it".into();
+            }
+        }
+        Ok(progress)
     }
 }
 

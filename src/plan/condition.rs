@@ -93,6 +93,14 @@ impl Condition {
         })
     }
 
+    /// Whether it rests on what OSDs report of their PGs, which is some seconds old, and the daemons are up: then it is
+    /// asked for afresh.
+    pub fn rests_on_reports(&self, cluster: &ClusterFacts) -> bool {
+        let Self::Settled(settled) = self else { return false };
+        let daemons = Settled { healthy: false, ..settled.clone() };
+        settled.healthy && daemons.parts(cluster).progress().met()
+    }
+
     /// Whether the deadline begins anew whenever something moves: how long data takes depends on how much there is.
     pub fn takes_as_long_as_it_moves(&self) -> bool {
         matches!(self, Self::Drained(_))
