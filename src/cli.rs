@@ -115,6 +115,9 @@ pub enum Command {
         after_help = "Examples:\n  cephdock demo\n  docker exec cephdock-demo ceph -s\n  cephdock demo --down"
     )]
     Demo(Demo),
+    /// Third-party volume plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Show what a daemon says.
     #[command(
         after_help = "Examples:\n  cephdock logs B1 mon\n  cephdock logs B2 osd-3 -n 500\n  cephdock logs B1 mgr --follow"
@@ -251,6 +254,34 @@ pub struct Status {
     pub watch: Option<Duration>,
 }
 
+/// `plugin`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Plugin {
+    /// Copy a plugin into a private registry, for nodes that reach no other.
+    ///
+    /// One node's Docker pulls it, disabled, pushes it and removes it again. It has to reach both registries; a login is
+    /// `cluster.registry` in the inventory.
+    #[command(after_help = "Example:
+  cephdock plugin mirror rexray/rbd 10.32.3.112:5011
+and then in the inventory:
+  volumes: {driver: rexray/rbd, alias: 10.32.3.112:5011/rexray/rbd}")]
+    Mirror(Mirror),
+}
+
+/// `plugin mirror`.
+#[derive(Debug, Clone, Args)]
+pub struct Mirror {
+    /// The plugin, such as `rexray/rbd`.
+    #[arg(value_name = "PLUGIN", value_parser = reference)]
+    pub plugin: String,
+    /// Host and port of the registry, and a folder in it where it shall be in one.
+    #[arg(value_name = "REGISTRY", value_parser = private)]
+    pub registry: String,
+    /// The node whose Docker does it [default: the first that is reached].
+    #[arg(long, value_name = "NODE", value_parser = NodeName::new)]
+    pub node: Option<NodeName>,
+}
+
 /// `logs`.
 #[derive(Debug, Clone, Args)]
 pub struct Logs {
@@ -340,6 +371,20 @@ pub struct Demo {
 
 fn size(text: &str) -> Result<u64, String> {
     crate::inventory::size(text).map_err(|(what, fix)| format!("{what}; {fix}"))
+}
+
+fn reference(text: &str) -> Result<String, String> {
+    crate::inventory::reference(text).map_err(|(what, fix)| format!("{what}; {fix}"))
+}
+
+fn private(text: &str) -> Result<String, String> {
+    let whole = reference(&format!("{}/x", text.trim_end_matches('/')))?;
+    if crate::image::registry(&whole) == "docker.io" {
+        return Err(
+            "not a private registry: write its host and port, such as 10.32.3.112:5000".into()
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -148,7 +148,7 @@ fn the_example_inventory_means_what_it_says() {
     assert!(nodes[1].ssh.jump.is_empty());
     assert!(!nodes[0].ssh.jump.is_empty());
     assert_eq!(nodes[0].ssh.host_key, HostKeyPolicy::Strict);
-    assert_eq!(loaded.inventory.volumes.driver, VolumeDriver::Plugin("rexray/rbd".into()));
+    assert_eq!(loaded.inventory.volumes.driver, VolumeDriver::Cephdock);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod lab_alone;
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,21 +24,27 @@ struct Registry(Child);
 
 impl Registry {
     fn start(lab: &Lab) -> Self {
+        let storage = lab_alone::built().join("registry");
+        Self::serve(lab, REGISTRY, &storage)
+    }
+
+    /// At this address, with what lies in this folder.
+    fn serve(lab: &Lab, address: &str, storage: &Path) -> Self {
         let htpasswd = lab.write("htpasswd", HTPASSWD);
         let config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}/registry}}}}\nhttp: {{addr: '{REGISTRY}'}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{address}'}}\n\
              auth: {{htpasswd: {{realm: lab, path: {}}}}}\n",
-            lab_alone::built().display(),
+            storage.display(),
             htpasswd.display(),
         );
-        let config = lab.write("registry.yml", &config);
+        let config = lab.write(&format!("registry-{address}.yml"), &config);
         let serve = ["run", "timeout", "900", "docker-registry", "serve"];
         let mut command = lab.command(&serve);
         command.arg(config).stdout(Stdio::null()).stderr(Stdio::null());
         let registry = Self(command.spawn().expect("it starts"));
         let begun = Instant::now();
-        let probe = format!("</dev/tcp/{}", REGISTRY.replace(':', "/"));
+        let probe = format!("</dev/tcp/{}", address.replace(':', "/"));
         while !lab.run(&["run", "bash", "-c", &probe]).ok {
             assert!(begun.elapsed() < Duration::from_secs(30), "the registry does not answer");
             std::thread::sleep(Duration::from_millis(200));
@@ -157,6 +164,100 @@ fn a_registry_that_wants_a_login() {
     let check = lab.cephdock(&right, &["plan"]);
     assert!(check.ok && !check.out.contains("pull"), "{check:?}");
     assert!(check.err.contains("warning") && check.err.contains("there is no file"), "{check:?}");
+
+    a_plugin_from_a_private_registry(&lab, &image);
+}
+
+/// A volume plugin, made here: it has a setting, wants a capability, and answers whatever it is asked.
+const MAKE_PLUGIN: &str = r#"set -e
+rm -rf /tmp/vol; mkdir -p /tmp/vol/rootfs/run/docker/plugins /tmp/vol/rootfs/mnt/state; cd /tmp/vol
+cat >config.json <<'END'
+{"description": "made for a test", "documentation": "", "entrypoint": ["/usr/bin/perl", "/vol.pl"], "workdir": "/",
+ "interface": {"types": ["docker.volumedriver/1.0"], "socket": "vol.sock"}, "network": {"type": "host"},
+ "linux": {"capabilities": ["CAP_SYS_ADMIN"], "allowAllDevices": false, "devices": null},
+ "mounts": null, "propagatedMount": "/mnt/state", "env": [{"name": "LEVEL", "value": "1", "settable": ["value"]}]}
+END
+cat >rootfs/vol.pl <<'END'
+use IO::Socket::UNIX;
+my $s = IO::Socket::UNIX->new(Local => "/run/docker/plugins/vol.sock", Listen => 9) or die;
+while (my $c = $s->accept) {
+  my $q = ""; while (sysread $c, my $more, 4096) { $q .= $more; last if $q =~ /\r\n\r\n/ }
+  my $a = '{"Implements": ["VolumeDriver"], "Volumes": [], "Capabilities": {"Scope": "local"}, "Err": ""}';
+  print $c "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ", length $a, "\r\n\r\n$a"; close $c;
+}
+END
+cp --parents -rL /usr/bin/perl $(ldd /usr/bin/perl | grep -o '/[^ ]*') /usr/lib/x86_64-linux-gnu/perl-base rootfs
+docker plugin create REF /tmp/vol >/dev/null
+echo PASSWORD | docker login -u ceph --password-stdin REGISTRY >/dev/null 2>&1
+docker plugin push REF >/dev/null; docker plugin rm REF >/dev/null; docker logout REGISTRY >/dev/null; rm -rf /root/.docker"#;
+
+/// In a registry with a login of its own and a storage that is gone afterwards. Mirrored within it, installed on both
+/// nodes under the name that the inventory gives it, set, set otherwise, and taken away by reset.
+fn a_plugin_from_a_private_registry(lab: &Lab, image: &str) {
+    const PRIVATE: &str = "10.32.3.1:5002";
+    let storage = lab.dir.join("plugins");
+    drop(fs::remove_dir_all(&storage));
+    let _registry = Registry::serve(lab, PRIVATE, &storage);
+    let made = format!("{PRIVATE}/made/vol:1");
+    let names = [("REF", made.as_str()), ("REGISTRY", PRIVATE), ("PASSWORD", &shell(PASSWORD))];
+    let script =
+        names.iter().fold(MAKE_PLUGIN.to_owned(), |text, (from, to)| text.replace(from, to));
+    lab.ssh("I1", &script);
+
+    lab.write("right", &format!("{PASSWORD}\n"));
+    let with = |level: &str| {
+        let volumes = format!(
+            "volumes: {{driver: \"made/vol:1\", alias: \"{PRIVATE}/copies/made/vol:1\", settings: {{LEVEL: \"{level}\"}}}}"
+        );
+        let login =
+            format!("registry: {{server: \"{PRIVATE}\", username: ceph, password_file: ./right}}");
+        inventory(lab, &format!("  image: {image}\n  {login}\n{volumes}\n"))
+    };
+    let inventory = with("2");
+    let lacking = lab.cephdock(&inventory, &["up"]);
+    assert_eq!(lacking.code, 1, "not mirrored yet: {lacking:?}");
+    assert!(lacking.all().contains("plugin mirror"), "{lacking:?}");
+
+    let copies = format!("{PRIVATE}/copies");
+    let mirror = lab.cephdock(&inventory, &["plugin", "mirror", &made, &copies]);
+    assert!(mirror.ok && mirror.out.contains(&format!("alias: {copies}/made/vol:1")), "{mirror:?}");
+    assert_eq!(lab.ssh("I1", "docker plugin ls -q"), "", "nothing of it stays on the node");
+
+    let up = lab.cephdock(&inventory, &["-vv", "--json", "up"]);
+    assert!(up.ok && !up.all().contains(PASSWORD), "{up:?}");
+    let seen = |node: &str| {
+        let format = "{{.Name}} {{.Enabled}} {{.Settings.Env}}";
+        lab.ssh(node, &format!("docker plugin inspect -f '{format}' made/vol:1"))
+    };
+    for (node, _) in NODES {
+        assert_eq!(seen(node), "made/vol:1 true [LEVEL=2]\n");
+        assert_secret(lab, node);
+    }
+    let again = lab.cephdock(&inventory, &["plan", "--check"]);
+    assert_eq!(again.code, 0, "{again:?}");
+
+    // another value; and one of the two that somebody has disabled
+    lab.ssh("I2", "docker plugin disable made/vol:1");
+    let inventory = with("3");
+    let plan = lab.cephdock(&inventory, &["plan"]);
+    assert_eq!(plan.out.matches("disable the plugin").count(), 1, "{plan:?}");
+    assert!(lab.cephdock(&inventory, &["up"]).ok);
+    for (node, _) in NODES {
+        assert_eq!(seen(node), "made/vol:1 true [LEVEL=3]\n");
+    }
+
+    let fsid = lab.ssh("I1", "docker exec mon ceph fsid");
+    let reset = lab.cephdock(&inventory, &["reset", "--yes", "--fsid", fsid.trim()]);
+    assert!(reset.ok, "{reset:?}");
+    for (node, _) in NODES {
+        let left = "docker plugin ls -q; ls -d /var/lib/cephdock 2>/dev/null || true";
+        assert_eq!(lab.ssh(node, left), "", "on {node}");
+    }
+}
+
+/// Quoted for a shell.
+fn shell(text: &str) -> String {
+    format!("'{text}'")
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod demo;
 mod help;
 mod logs;
 mod plan;
+mod plugin;
 mod reset;
 mod status;
 mod up;
@@ -65,6 +66,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Demo(options) => demo::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
         Command::Logs(options) => logs::run(&global, &options).await,
+        Command::Plugin(cli::Plugin::Mirror(options)) => plugin::run(&global, &options).await,
         Command::Ceph(options) => ceph::run(&global, &options).await,
         Command::VolumeDriver(options) => volume_driver::run(&global, &options).await,
         Command::Completions(options) => help::completions(&global, &options),

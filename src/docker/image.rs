@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::image::{Login, split};
 
 /// A pull or a load in which nothing moves for this long has hung.
-const SILENCE: Duration = Duration::from_secs(180);
+pub(super) const SILENCE: Duration = Duration::from_secs(180);
 /// Docker says nothing of the unpacking of a layer until it is done, and a layer may be most of the image.
 const SILENCE_AT_THE_END: Duration = Duration::from_mins(10);
 /// What is read of a file at once, and how many of these lie between the file and the connection: 1 MiB a node.
@@ -68,7 +68,7 @@ pub async fn pull(
 }
 
 /// The one header that carries a password; nothing else of it reaches the node.
-fn credentials(login: &Login) -> DockerCredentials {
+pub(super) fn credentials(login: &Login) -> DockerCredentials {
     DockerCredentials {
         username: Some(login.username.clone()),
         password: Some(login.password.expose().to_owned()),
@@ -128,7 +128,10 @@ enum Next<T> {
     Sent(bool),
 }
 
-async fn in_time<T>(silence: Duration, next: impl Future<Output = T>) -> Result<T, ImageError> {
+pub(super) async fn in_time<T>(
+    silence: Duration,
+    next: impl Future<Output = T>,
+) -> Result<T, ImageError> {
     timeout(silence, next).await.map_err(|_| ImageError::Silent(silence))
 }
 
@@ -191,7 +194,7 @@ fn body(
 
 /// Bytes of each layer: downloaded first, then unpacked.
 #[derive(Default)]
-struct Layers {
+pub(super) struct Layers {
     layers: HashMap<String, Layer>,
 }
 
@@ -213,7 +216,7 @@ impl Layers {
     }
 
     /// Takes in an item of a pull; gives what to show, if it changes that.
-    fn pulled(
+    pub(super) fn pulled(
         &mut self,
         id: Option<&str>,
         status: Option<&str>,

@@ -14,6 +14,7 @@ use crate::ssh::{Session, SshError};
 
 mod dial;
 pub mod image;
+pub mod plugin;
 
 use dial::{Connector, Dial};
 
@@ -29,6 +30,8 @@ pub struct Docker {
     pub api: bollard::Docker,
     /// The way it is reached.
     pub via: Via,
+    /// For calls that bollard does not make.
+    dial: Dial,
 }
 
 /// A way to a daemon's socket.
@@ -148,10 +151,10 @@ pub async fn connect(
         let dial = Dial::new(session.clone(), via, socket);
         let attempt = async {
             dial.ping(deadline).await?;
-            bollard_over(dial).negotiate_version().await.map_err(Failure::Version)
+            bollard_over(dial.clone()).negotiate_version().await.map_err(Failure::Version)
         };
         match tokio::time::timeout(deadline, attempt).await {
-            Ok(Ok(api)) => return Ok(Docker { api, via }),
+            Ok(Ok(api)) => return Ok(Docker { api, via, dial }),
             Ok(Err(failure)) => tried.push((via, failure)),
             Err(_) => tried.push((via, Failure::Timeout(deadline))),
         }
@@ -172,10 +175,10 @@ pub async fn local(socket: &Path, deadline: Duration) -> Result<Docker, DockerUn
     let dial = Dial::local(socket);
     let attempt = async {
         dial.ping(deadline).await?;
-        bollard_over(dial).negotiate_version().await.map_err(Failure::Version)
+        bollard_over(dial.clone()).negotiate_version().await.map_err(Failure::Version)
     };
     let failure = match tokio::time::timeout(deadline, attempt).await {
-        Ok(Ok(api)) => return Ok(Docker { api, via }),
+        Ok(Ok(api)) => return Ok(Docker { api, via, dial }),
         Ok(Err(failure)) => failure,
         Err(_) => Failure::Timeout(deadline),
     };

@@ -17,6 +17,7 @@ pub mod client;
 pub mod cluster;
 pub mod disk;
 pub mod firewall;
+pub mod plugin;
 pub mod probe;
 pub mod rbd;
 
@@ -199,6 +200,9 @@ pub struct DockerFacts {
     pub version: String,
     /// The inventory's image, where the node has it.
     pub image: Option<ImageFact>,
+    /// The volume plugin that the inventory names, where the node has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<plugin::PluginFact>,
     /// Containers with cephdock's labels, and any other one that has a name we need.
     pub containers: Vec<ContainerFact>,
 }

@@ -26,6 +26,7 @@ mod node;
 mod observe;
 mod packages;
 mod perform;
+mod plugins;
 mod remove;
 mod reports;
 mod talk;
@@ -34,6 +35,7 @@ mod wait;
 pub use lock::{LockError, OperatorLock};
 pub use node::{Node, connect_all};
 pub(crate) use observe::container_state;
+pub(crate) use plugins::MirrorSpec;
 
 /// A node that can be looked at and worked on.
 pub trait Host: Send + Sync + 'static {
@@ -105,6 +107,12 @@ pub struct StepReport {
 }
 
 impl StepReport {
+    /// Of something that is no step of a run, and that nobody listens to.
+    pub(crate) fn unseen(node: &NodeName) -> Self {
+        let hopeless = watch::channel(None).1;
+        Self { events: Events::nowhere(), node: node.clone(), step: 0, hopeless }
+    }
+
     /// Tells in words.
     pub fn say(&self, message: impl Into<String>) {
         self.progress(message, None);

@@ -36,6 +36,8 @@ pub struct Node {
     pub(super) disks: Vec<String>,
     /// Other paths whose content matters.
     pub(super) files: Vec<String>,
+    /// The volume plugin that the inventory names.
+    pub(super) plugin: Option<String>,
     /// The container through which the mons are asked, where it is not the mon's own.
     pub(super) mon_container: Option<&'static str>,
     pub(super) mons: Mutex<Option<Mons>>,
@@ -95,7 +97,8 @@ async fn connect(
         sudo: !root,
         image: want.cluster.image.clone(),
         disks: disks.collect(),
-        files: crate::plan::watched_files(&node.name),
+        files: crate::plan::watched_files(want, &node.name),
+        plugin: crate::plan::plugins::wanted(want),
         mon_container: None,
         mons: Mutex::new(None),
         image_keys: std::sync::OnceLock::new(),
@@ -146,6 +149,7 @@ impl Node {
             image: String::new(),
             disks: Vec::new(),
             files: Vec::new(),
+            plugin: None,
             mon_container: Some(mon),
             mons: Mutex::new(None),
             image_keys: std::sync::OnceLock::new(),

@@ -55,10 +55,11 @@ impl Node {
         };
         timeout(DOCKER_DEADLINE, async {
             let all = ListContainersOptionsBuilder::default().all(true).build();
-            let (list, image, version) = tokio::join!(
+            let (list, image, version, plugin) = tokio::join!(
                 docker.list_containers(Some(all)),
                 docker.inspect_image(&self.image),
-                docker.version()
+                docker.version(),
+                self.plugin_fact()
             );
             let list = list.map_err(|e| self.docker_error("list its containers", &e))?;
             let image = match image {
@@ -77,6 +78,7 @@ impl Node {
             Ok(DockerFacts {
                 version: version.version.unwrap_or_default(),
                 image,
+                plugin: plugin?,
                 containers: containers?.into_iter().flatten().collect(),
             })
         })

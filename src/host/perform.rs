@@ -33,6 +33,13 @@ impl Node {
             },
             Action::InstallTools(manager, packages) => self.install(*manager, packages, step).await,
             Action::LoadModule(name) => self.load_module(name).await,
+            Action::PullPlugin { name, remote, login } => {
+                self.pull_plugin(name, remote, login.as_ref(), step).await
+            }
+            Action::SetPlugin { name, settings } => self.set_plugin(name, settings).await,
+            Action::EnablePlugin(name) => self.enable_plugin(name).await,
+            Action::DisablePlugin(name) => self.disable_plugin(name).await,
+            Action::RemovePlugin(name) => self.remove_plugin(name).await,
             Action::WaitUntil(condition) => self.wait_until(condition, step).await,
             Action::RemoveContainer(daemon, fsid, ending) => {
                 self.remove_container(daemon, *fsid, *ending).await

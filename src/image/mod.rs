@@ -118,6 +118,24 @@ pub fn whole(reference: &str) -> String {
     format!("{host}/{library}{path}{tag}")
 }
 
+/// The reference with a tag or digest, as Docker lists what it has.
+pub fn tagged(reference: &str) -> String {
+    match split(reference) {
+        (name, "") => name.to_owned(),
+        (name, tag) => format!("{name}:{tag}"),
+    }
+}
+
+/// What `reference` is called as a copy in another registry, which may name a folder there too.
+pub fn mirrored(reference: &str, registry: &str) -> String {
+    let whole = tagged(reference);
+    let path = match self::registry(&whole) {
+        host if whole.starts_with(&format!("{host}/")) => whole[host.len() + 1..].to_owned(),
+        _ => whole,
+    };
+    format!("{}/{path}", registry.trim_end_matches('/'))
+}
+
 /// Image and tag of a reference; without a tag, `latest`, for otherwise Docker would pull every tag. A digest stays
 /// with the image.
 pub fn split(reference: &str) -> (&str, &str) {
@@ -133,6 +151,17 @@ pub fn split(reference: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_keeps_its_path() {
+        for (from, to, copy) in [
+            ("rexray/rbd", "10.0.0.1:5011", "10.0.0.1:5011/rexray/rbd:latest"),
+            ("r.example/a/b:2", "10.0.0.1:5011/x/", "10.0.0.1:5011/x/a/b:2"),
+            ("docker.io/a/b:2", "r:1", "r:1/a/b:2"),
+        ] {
+            assert_eq!(mirrored(from, to), copy);
+        }
+    }
 
     #[test]
     fn references() {

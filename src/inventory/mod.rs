@@ -32,7 +32,12 @@ mod volumes;
 
 pub(crate) use schema::nearest;
 
-/// A number of bytes with its unit, as in the inventory; else what is wrong with it, and what to write instead.
+/// A reference of an image or a plugin, as in the inventory; else what is wrong with it, and what to write instead.
+pub(crate) fn reference(text: &str) -> Result<String, (String, String)> {
+    values::reference(text).map_err(|wrong| (wrong.message, wrong.fix))
+}
+
+/// The same of a number of bytes with its unit.
 pub(crate) fn size(text: &str) -> Result<u64, (String, String)> {
     values::size(text).map_err(|wrong| (wrong.message, wrong.fix))
 }

@@ -46,9 +46,11 @@ impl Loaded {
     /// # Errors
     /// There is no password.
     pub fn read_password(&mut self, must: bool) -> Result<(), Problems> {
+        let plugin = plugin_source(&self.inventory).cloned();
         let cluster = &mut self.inventory.cluster;
         let Some(registry) = &mut cluster.registry else { return Ok(()) };
-        if cluster.image_archive.is_some() || !is_from(&cluster.image, &registry.server) {
+        let image = cluster.image_archive.is_none().then_some(&cluster.image);
+        if !image.into_iter().chain(&plugin).any(|used| is_from(used, &registry.server)) {
             return Ok(());
         }
         match password(&registry.password) {
@@ -158,13 +160,18 @@ fn source(password: &PasswordSource) -> String {
     }
 }
 
+/// What the volume plugin is pulled from, where the inventory names one.
+fn plugin_source(want: &Inventory) -> Option<&String> {
+    match &want.volumes.driver {
+        VolumeDriver::Plugin(name) => Some(want.volumes.alias.as_ref().unwrap_or(name)),
+        VolumeDriver::Cephdock | VolumeDriver::None => None,
+    }
+}
+
 /// A login that nothing the inventory names is pulled with.
 pub(super) fn useless_login(want: &Inventory) -> Option<Wrong> {
     let server = &want.cluster.registry.as_ref()?.server;
-    let plugin = match &want.volumes.driver {
-        VolumeDriver::Plugin(name) => Some(want.volumes.alias.as_ref().unwrap_or(name)),
-        VolumeDriver::Cephdock | VolumeDriver::None => None,
-    };
+    let plugin = plugin_source(want);
     let used = |reference: &String| is_from(reference, server);
     if used(&want.cluster.image) || plugin.is_some_and(used) {
         return None;

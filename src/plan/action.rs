@@ -1,6 +1,6 @@
 //! The primitives that a host can carry out. A closed set: a new kind of daemon adds none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -49,6 +49,28 @@ pub enum Action {
     InstallTools(PackageManager, Vec<String>),
     /// Loads a module into the running kernel.
     LoadModule(String),
+    /// Pulls a volume plugin and leaves it disabled. One of that name that is there already stays.
+    PullPlugin {
+        /// What it is called on the node, with its tag.
+        name: String,
+        /// What it is pulled from.
+        remote: String,
+        /// Sent with the pull and kept nowhere.
+        login: Option<Login>,
+    },
+    /// Gives a disabled plugin its settings; those not named stay.
+    SetPlugin {
+        /// Which.
+        name: String,
+        /// By name.
+        settings: BTreeMap<String, Secret>,
+    },
+    /// Has a plugin run. One that runs already stays so.
+    EnablePlugin(String),
+    /// Stops a plugin; Docker refuses while something uses it.
+    DisablePlugin(String),
+    /// Removes a disabled plugin.
+    RemovePlugin(String),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
     /// Stops and removes a container of ours, of this cluster, and the volumes that nobody named.
@@ -209,6 +231,19 @@ impl fmt::Display for Action {
                 write!(f, "install {} with {manager}", packages.join(" or "))
             }
             Self::LoadModule(name) => write!(f, "load the kernel module {name}"),
+            Self::PullPlugin { name, remote, .. } if name == remote => {
+                write!(f, "pull the plugin {name}")
+            }
+            Self::PullPlugin { name, remote, .. } => {
+                write!(f, "pull the plugin {name} from {remote}")
+            }
+            Self::SetPlugin { name, settings } => {
+                let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
+                write!(f, "set {} of the plugin {name}", keys.join(", "))
+            }
+            Self::EnablePlugin(name) => write!(f, "enable the plugin {name}"),
+            Self::DisablePlugin(name) => write!(f, "disable the plugin {name}"),
+            Self::RemovePlugin(name) => write!(f, "remove the plugin {name}"),
             Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
             Self::RemoveContainer(daemon, ..) => write!(f, "stop and remove {daemon}"),
             Self::RemoveFiles(removals) => {

@@ -22,6 +22,7 @@ mod fleet;
 mod foreign;
 mod images;
 mod osds;
+pub mod plugins;
 pub mod reset;
 mod settle;
 
@@ -280,7 +281,8 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.stage(StageName::Daemons, daemons::start(fleet, id, &osds));
     plan.stage(StageName::Settle, settle::settle(fleet, id, &osds));
     plan.stage(StageName::Replace, daemons::replace(fleet, id, &osds));
-    plan.stage(StageName::Clients, clients::all(fleet));
+    let clients = [clients::all(fleet), plugins::all(fleet)].concat();
+    plan.stage(StageName::Clients, clients);
 
     plan.waiting = fleet.waiting();
     let here = |w: &&Waiting| w.node.as_ref().is_none_or(|node| fleet.in_scope(node));
@@ -292,6 +294,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.waiting.extend(settle::waiting(fleet));
     plan.waiting.extend(images::waiting(fleet));
     plan.waiting.extend(clients::waiting(fleet));
+    plan.waiting.extend(plugins::waiting(fleet));
     Ok(plan)
 }
 
@@ -317,9 +320,10 @@ impl Step {
 }
 
 /// Every file on `node` whose content a plan may depend on, but for OSDs' keyrings: their numbers are not known before.
-pub fn watched_files(node: &NodeName) -> Vec<String> {
+pub fn watched_files(want: &Inventory, node: &NodeName) -> Vec<String> {
     let mut paths = files::watched(node);
     paths.push(clients::MODULES_FILE.to_owned());
+    paths.extend(plugins::wanted(want).map(|name| plugins::mark(&name)));
     paths
 }
 

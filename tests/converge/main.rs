@@ -7,6 +7,7 @@ mod firewall;
 mod grown;
 mod killed;
 mod off;
+mod plugins;
 mod reset;
 #[path = "../sim/mod.rs"]
 mod sim;

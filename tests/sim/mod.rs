@@ -30,6 +30,7 @@ pub(crate) mod ceph;
 pub(crate) mod firewall;
 pub(crate) mod lint;
 pub(crate) mod node;
+pub(crate) mod plugin;
 mod remove;
 
 pub(crate) use node::NodeState;

@@ -44,6 +44,8 @@ pub(crate) struct NodeState {
     pub(crate) client: ClientFacts,
     /// What keeps others out, if anything does.
     pub(crate) firewall: Option<Firewall>,
+    /// The volume plugin that the inventory names.
+    pub(crate) plugin: Option<super::plugin::Plugin>,
     /// RBD images that are mapped here.
     pub(crate) mapped: Vec<MappedRbd>,
     image: String,
@@ -72,6 +74,7 @@ impl Default for NodeState {
                 module: RbdModule::Builtin,
             },
             firewall: None,
+            plugin: None,
             mapped: Vec::new(),
             image: String::new(),
             reads: KeyType::Aes,
@@ -243,6 +246,7 @@ impl NodeState {
                 None => Docker::Up(DockerFacts {
                     version: "26.1.5".into(),
                     image: self.images.get(&self.image).cloned(),
+                    plugin: self.plugin.as_ref().map(super::plugin::Plugin::fact),
                     containers: self.containers.iter().map(|(name, c)| c.fact(name)).collect(),
                 }),
             },
@@ -321,6 +325,13 @@ impl World {
             Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
             Action::InstallTools(..) | Action::LoadModule(_) => {
                 return self.equip_client(at, action, half);
+            }
+            Action::PullPlugin { .. }
+            | Action::SetPlugin { .. }
+            | Action::EnablePlugin(_)
+            | Action::DisablePlugin(_)
+            | Action::RemovePlugin(_) => {
+                return if half { Ok(()) } else { self.plugin(at, action) };
             }
             Action::RemoveFiles(removals) => {
                 let removals = if half { &removals[..removals.len() / 2] } else { removals };
