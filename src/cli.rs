@@ -123,6 +123,12 @@ pub enum Command {
         after_help = "Examples:\n  cephdock logs B1 mon\n  cephdock logs B2 osd-3 -n 500\n  cephdock logs B1 mgr --follow"
     )]
     Logs(Logs),
+    /// Pack everything that helps to find out what is wrong into one archive, without keys and passwords.
+    ///
+    /// Versions, the status, what was seen on each node, the daemons' logs, the inventory, and logs of the last runs. Works
+    /// with nodes that are off.
+    #[command(after_help = "Example:\n  cephdock support -o trouble.tar.gz")]
+    Support(Support),
     /// Run a ceph command in the container of the first mon that runs.
     #[command(
         after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty"
@@ -297,6 +303,14 @@ pub struct Logs {
     /// Go on with what comes, until Ctrl-C.
     #[arg(short, long)]
     pub follow: bool,
+}
+
+/// `support`.
+#[derive(Debug, Clone, Args)]
+pub struct Support {
+    /// The archive, a file that is not there yet [default: cephdock-support-TIME.tar.gz].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `ceph`.

@@ -28,5 +28,6 @@ pub mod report;
 pub mod secret;
 pub mod ssh;
 pub mod status;
+pub mod support;
 pub mod volume;
 pub mod watchdog;

@@ -26,7 +26,7 @@ pub(super) async fn run(global: &Global, options: &Demo) -> Exit {
     };
     let begun = Instant::now();
     let (events, received) = Events::channel();
-    let shown = tokio::spawn(report::run(look, Terminal::default(), received));
+    let shown = tokio::spawn(report::run(look, Terminal::default(), received, false));
     let image = image.as_deref();
     let done = make(&socket, image, *down, look.json, &events).await;
     drop(events);

@@ -15,7 +15,7 @@ use crate::inventory::file::Loaded;
 use crate::inventory::problem::Problems;
 use crate::inventory::{Inventory, file};
 use crate::plan::Refusal;
-use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal};
+use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal, run_log};
 use crate::ssh::{Client, LocalSsh};
 
 mod add_node;
@@ -27,6 +27,7 @@ mod plan;
 mod plugin;
 mod reset;
 mod status;
+mod support;
 mod up;
 mod volume_driver;
 
@@ -56,6 +57,17 @@ impl From<Exit> for ExitCode {
 /// Runs the command.
 pub async fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
+    let look = look(&global);
+    let exit = dispatch(global, command).await;
+    if let (Exit::Failed | Exit::Refused | Exit::NotThere, Some(log)) = (exit, run_log::path())
+        && !look.quiet
+    {
+        look.print_error(&format!("log: {}", log.display()));
+    }
+    exit
+}
+
+async fn dispatch(global: cli::Global, command: Command) -> Exit {
     match command {
         Command::Up(cli::Up { dry_run: true }) => {
             plan::run(&global, &cli::Plan { check: false }).await
@@ -65,6 +77,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
+        Command::Support(options) => support::run(&global, &options).await,
         Command::Logs(options) => logs::run(&global, &options).await,
         Command::Plugin(cli::Plugin::Mirror(options)) => plugin::run(&global, &options).await,
         Command::Ceph(options) => ceph::run(&global, &options).await,
@@ -124,7 +137,7 @@ impl Session {
             Events::channel()
         };
         let terminal = Terminal::default();
-        let shown = tokio::spawn(report::run(look, terminal.clone(), received));
+        let shown = tokio::spawn(report::run(look, terminal.clone(), received, !silent));
         for warning in warnings {
             let message = format!("line {}: {}; {}", warning.line, warning.message, warning.fix);
             if silent && !look.quiet {
@@ -161,7 +174,7 @@ impl Session {
     fn show(&mut self, look: Look) {
         let (events, received) = Events::channel();
         self.events = events;
-        self.shown = tokio::spawn(report::run(look, Terminal::default(), received));
+        self.shown = tokio::spawn(report::run(look, Terminal::default(), received, true));
     }
 
     /// Waits until everything that happened is shown.

@@ -29,6 +29,7 @@ mod lines;
 pub mod plan_view;
 mod progress;
 pub mod reset_view;
+pub mod run_log;
 pub mod screen;
 pub mod status_view;
 pub mod summary;
@@ -169,6 +170,7 @@ impl Look {
     pub fn print_failure(&self, failure: &Failure) {
         let text = error::render(failure, &Screen::of(Stream::Err, self.color));
         write(&mut stderr(), &text);
+        run_log::add(&error::render(failure, &Screen::file()));
     }
 }
 
@@ -192,9 +194,26 @@ trait Reporter: Send {
 /// How often bars move: quick enough to look alive, slow enough to cost nothing over SSH.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows `events` until nobody can send any more. Await it before anything else is printed.
-pub async fn run(look: Look, terminal: Terminal, mut events: mpsc::UnboundedReceiver<Event>) {
+/// Shows `events` until nobody can send any more, and writes them to the log file if they are `logged`: what only looks
+/// leaves no trace. Await it before anything else is printed.
+pub async fn run(
+    look: Look,
+    terminal: Terminal,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    logged: bool,
+) {
     let mut reporter = reporter(look, terminal);
+    let mut log = logged.then(run_log::begin).and_then(|begun| match begun {
+        Ok(log) => {
+            let clock = Box::new(SystemTime::now);
+            Some(lines::Lines::new(log, clock, Screen::file(), false, true))
+        }
+        Err(why) => {
+            let message = format!("this run has no log file: {why}");
+            reporter.event(&Event::Warning { node: None, message });
+            None
+        }
+    });
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -202,7 +221,12 @@ pub async fn run(look: Look, terminal: Terminal, mut events: mpsc::UnboundedRece
             // first what happened, then the drawing of it
             biased;
             event = events.recv() => match event {
-                Some(event) => reporter.event(&event),
+                Some(event) => {
+                    reporter.event(&event);
+                    if let Some(log) = &mut log {
+                        log.event(&event);
+                    }
+                }
                 None => break,
             },
             _ = ticks.tick() => reporter.tick(),

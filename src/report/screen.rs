@@ -60,6 +60,11 @@ pub struct Screen {
 }
 
 impl Screen {
+    /// A file.
+    pub fn file() -> Self {
+        Self { width: 100, height: 24, color: false, unicode: true }
+    }
+
     /// The screen behind `stream`, as it is now: a terminal's size changes.
     pub fn of(stream: Stream, color: Color) -> Self {
         let columns = || env::var("COLUMNS").ok()?.parse().ok().filter(|n| *n > 0);
