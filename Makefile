@@ -41,8 +41,7 @@ fast-test: ## the tests that need no lab
 	$(CARGO) test
 
 lab-test: ## the tests on real nodes (beside a demo, not in its way)
-	export LAB_NS=$${LAB_NS:-labtest}; trap '$(LAB) down' EXIT; $(LAB) build; $(LAB) down; \
-	$(CARGO) test --test 'lab_*' -- --ignored --test-threads=1
+	CARGO='$(CARGO)' tests/lab/all
 
 bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medians); then 3, 12 and 24 nodes
 	tests/bench/run
@@ -51,7 +50,7 @@ bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medi
 lint: setup ## rustfmt, clippy and shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck $(LAB) tests/lab/cargo .ci/run
+	shellcheck $(LAB) tests/lab/all tests/lab/cargo .ci/run
 
 down: ## take down every lab on this machine, and what a killed one left
 	@for ns in $$(ls -F $${LAB_DIR:-/var/tmp/cephdock-lab}/ns 2>/dev/null | sed -n 's#/$$##p'); do LAB_NS=$$ns $(LAB) down; done
