@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
                 facts.addresses = addresses(body);
                 facts.firewall.interfaces = firewall::interfaces(body);
             }
-            "free" => facts.free_bytes = body.trim().parse::<u64>().ok().map(|kib| kib * 1024),
+            "free" => facts.free_bytes = free(body),
             "files" => facts.files = files(body),
             "conf" => facts.conf = Some(conf(body)),
             "identity" => facts.identity = identity(body),
@@ -61,18 +61,21 @@ fn addresses(body: &str) -> Vec<IpAddr> {
     words.filter_map(|word| word.split('/').next()?.parse().ok()).collect()
 }
 
-/// Lines `s MODE PATH` of stat and `h SHA256  PATH` of sha256sum.
+/// What `df -Pk` printed about one file system.
+fn free(body: &str) -> Option<u64> {
+    let kib: u64 = body.trim_end().lines().last()?.split_ascii_whitespace().nth(3)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Lines `s MODE PATH` of stat and `SHA256  PATH` of sha256sum.
 fn files(body: &str) -> BTreeMap<String, FileFact> {
     let mut modes = BTreeMap::new();
     let mut sums = BTreeMap::new();
     for line in body.lines() {
-        let Some((tag, rest)) = line.split_once(' ') else { continue };
-        let Some((value, path)) = rest.trim_start().split_once(' ') else { continue };
-        let path = path.trim_start().to_owned();
-        if tag == "s" {
-            modes.insert(path, u32::from_str_radix(value, 8).unwrap_or(0));
-        } else if tag == "h" {
-            sums.insert(path, value.to_owned());
+        if let Some((mode, path)) = line.strip_prefix("s ").and_then(|l| l.split_once(' ')) {
+            modes.insert(path.to_owned(), u32::from_str_radix(mode, 8).unwrap_or(0));
+        } else if let Some((sum, path)) = line.split_once("  ") {
+            sums.insert(path.to_owned(), sum.to_owned());
         }
     }
     let fact = |(path, sha256): (String, String)| {
@@ -120,7 +123,7 @@ fn osd_dirs(body: &str) -> BTreeMap<u32, OsdDir> {
     lines.collect()
 }
 
-/// Lines `KEY VALUE`.
+/// Lines `KEY VALUE`, and as they are those of `lsblk -P` (`KNAME="sdb" …`) and of `blkid -o export` (`TYPE=ext4`).
 fn disk(body: &str) -> Raw {
     let mut raw = Raw::default();
     for line in body.lines() {
@@ -130,14 +133,13 @@ fn disk(body: &str) -> Raw {
             "block" => raw.block = true,
             "real" => value.clone_into(&mut raw.real),
             "byid" => raw.by_id.push(value.to_owned()),
-            "lsblk" => raw.rows.push(pairs(value)),
             "holder" => raw.holders.push(value.to_owned()),
             "swap" => raw.swap = true,
-            "blkid" => raw.blkid.extend(value.split_once('=').map(|(k, v)| (k.into(), v.into()))),
             "blkid-status" => raw.blkid_status = value.parse().ok(),
-            "head" => raw.head = STANDARD.decode(value).unwrap_or_default(),
+            "head" => raw.head = STANDARD.decode(value.replace(' ', "")).unwrap_or_default(),
             "zero" => raw.first_mib_zero = Some(value == "yes"),
-            _ => {}
+            _ if line.starts_with("KNAME=\"") => raw.rows.push(pairs(line)),
+            _ => raw.blkid.extend(line.split_once('=').map(|(k, v)| (k.into(), v.into()))),
         }
     }
     raw
@@ -165,14 +167,14 @@ mod tests {
         let text = "noise of a login script\n\
             \n@@host\nb1 6.1.0 x86_64\n\
             \n@@addr\n1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet6 fe80::1/64 scope link\n\
-            \n@@free\n1024\n\
-            \n@@files\ns 600 /etc/ceph/ceph.client.admin.keyring\nh abc  /etc/ceph/ceph.client.admin.keyring\n\
+            \n@@free\nFilesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 4096 3072 1024 75% /\n\
+            \n@@files\ns 600 /etc/ceph/ceph.client.admin.keyring\nabc  /etc/ceph/ceph.client.admin.keyring\n\
             \n@@conf\n[global]\nfsid = 00000000-0000-0000-0000-000000000007\n\
             \n@@mons\nceph-B1 00000000-0000-0000-0000-000000000007\nceph-old \n\
             \n@@osds\nceph-3 00000000-0000-0000-0000-000000000001 -\n\
             \n@@tree\n/etc/ceph\n/etc/ceph/rbdmap\n\
             \n@@rbd 0\ndevice /dev/rbd0\npool rbd\nname test\n\
-            \n@@disk /dev/sdb\nexists\nblock\nreal /dev/sdb\nlsblk KNAME=\"sdb\" TYPE=\"disk\" SIZE=\"5\" SERIAL=\"A B\"\nblkid-status 2\nhead AAAA\nzero yes\n\
+            \n@@disk /dev/sdb\nexists\nblock\nreal /dev/sdb\nKNAME=\"sdb\" TYPE=\"disk\" SIZE=\"5\" SERIAL=\"A B\"\nblkid-status 2\nhead AAAA AAAA\nzero yes\n\
             \n@@end\n";
         let facts = parse(text).unwrap();
         assert_eq!((facts.hostname.as_str(), facts.arch.as_str()), ("b1", "x86_64"));
@@ -189,6 +191,15 @@ mod tests {
         let disk = &facts.disks["/dev/sdb"];
         assert_eq!(disk.content, DiskContent::Blank);
         assert_eq!(disk.serial.as_deref(), Some("A B"));
+    }
+
+    #[test]
+    fn what_blkid_found_on_a_disk() {
+        let text = "\n@@disk /dev/sdc\nexists\nblock\nreal /dev/sdc\nKNAME=\"sdc\" TYPE=\"disk\" SIZE=\"5\" SERIAL=\"\"\n\
+            DEVNAME=/dev/sdc\nLABEL=zero\\ yes\nTYPE=ext4\nUSAGE=filesystem\nblkid-status 0\nhead AAAA\nzero no\n\n@@end\n";
+        let disk = &parse(text).unwrap().disks["/dev/sdc"];
+        let found = DiskContent::Occupied(vec!["a filesystem (ext4, label zero\\ yes)".into()]);
+        assert_eq!(disk.content, found);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Node {
     pub(super) files: Vec<String>,
     /// The volume plugin that the inventory names.
     pub(super) plugin: Option<String>,
+    /// The inventory has daemons here, which others have to reach.
+    pub(super) serves: bool,
     /// The container through which the mons are asked, where it is not the mon's own.
     pub(super) mon_container: Option<&'static str>,
     pub(super) mons: Mutex<Option<Mons>>,
@@ -99,6 +101,7 @@ async fn connect(
         disks: disks.collect(),
         files: crate::plan::watched_files(want, &node.name),
         plugin: crate::plan::plugins::wanted(want),
+        serves: node.roles.mon || node.roles.mgr || node.roles.osd,
         mon_container: None,
         mons: Mutex::new(None),
         image_keys: std::sync::OnceLock::new(),
@@ -150,6 +153,7 @@ impl Node {
             disks: Vec::new(),
             files: Vec::new(),
             plugin: None,
+            serves: false,
             mon_container: Some(mon),
             mons: Mutex::new(None),
             image_keys: std::sync::OnceLock::new(),

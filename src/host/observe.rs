@@ -41,8 +41,9 @@ impl Node {
         let quote = |paths| {
             list(paths).map_err(|e| HostError::new(format!("a path cannot be asked for: {e}")))
         };
-        let script =
-            format!("FILES={}\nDISKS={}\n{PROBE}", quote(&self.files)?, quote(&self.disks)?);
+        let serves = if self.serves { "yes" } else { "no" };
+        let (files, disks) = (quote(&self.files)?, quote(&self.disks)?);
+        let script = format!("FILES={files}\nDISKS={disks}\nSERVES={serves}\n{PROBE}");
         let output = self.shell("sh -s", script.as_bytes(), PROBE_DEADLINE).await?;
         probe::parse(&String::from_utf8_lossy(&output))
             .map_err(|e| HostError::new(format!("looking at the node: {e}")))

@@ -1,42 +1,50 @@
-# Looks at a node and changes nothing. Run by `sh -s` as root, with FILES and DISKS set by the lines before it.
+# Looks at a node and changes nothing. Run by `sh -s` as root, with FILES, DISKS and SERVES set by the lines before it.
 # Output: sections that begin with a line @@name; src/facts/probe.rs reads them.
+# It is run often and on many nodes: what a shell can do by itself starts no program, and what a program prints is taken
+# apart by the reader.
 LC_ALL=C; PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH
 s() { printf '\n@@%s\n' "$1"; }
 
-s host; uname -nrm
+host=$(uname -nrm); kernel=${host#* }; kernel=${kernel% *}
+s host; echo "$host"
 s addr; ip -o addr show 2>/dev/null || hostname -I
 d=/var/lib/ceph; while [ ! -d "$d" ]; do d=${d%/*}; done
-s free; df -Pk "${d:-/}" | { read -r _; read -r _ _ _ free _; echo "$free"; }
+s free; df -Pk "${d:-/}"
 
 # A daemon that is being made renames its folder when it is complete: what is in folders and which there are has to be
 # of one moment, so it is looked at until it did not change meanwhile.
-folders() {
-  s mons
+look_at_folders() {
+  folders='
+@@mons'
   for d in /var/lib/ceph/mon/*; do
     case $d in *.prepare | *.bootstrap) continue ;; esac
     [ -d "$d" ] || continue
     fsid=; [ -f "$d/cephdock.fsid" ] && read -r fsid <"$d/cephdock.fsid"
-    echo "${d##*/} $fsid"
+    folders="$folders
+${d##*/} $fsid"
   done
-  s osds
+  folders="$folders
+
+@@osds"
   for d in /var/lib/ceph/osd/ceph-*; do
     case $d in *.prepare) continue ;; esac
     [ -d "$d" ] || continue
     uuid=-; [ -f "$d/fsid" ] && read -r uuid <"$d/fsid"
     fsid=-; [ -f "$d/ceph_fsid" ] && read -r fsid <"$d/ceph_fsid"
-    echo "${d##*/} $uuid $fsid"
+    folders="$folders
+${d##*/} $uuid $fsid"
   done
 }
-files() {
-  s files
+look_at_files() {
+  content=
   set --; for f in $FILES /var/lib/ceph/osd/ceph-*/keyring; do [ -f "$f" ] && set -- "$@" "$f"; done
-  if [ $# -gt 0 ]; then stat -c 's %a %n' "$@"; sha256sum "$@" | while IFS= read -r l; do echo "h $l"; done; fi
+  [ $# -eq 0 ] || content=$(stat -c 's %a %n' "$@"; sha256sum "$@")
 }
 for _ in 1 2 3 4 5; do
-  before=$(folders); files=$(files); folders=$(folders)
+  look_at_folders; before=$folders; look_at_files; look_at_folders
   [ "$before" = "$folders" ] && break
 done
-printf '\n%s\n\n%s\n' "$files" "$folders"
+s files; printf '%s\n%s\n' "$content" "$folders"
 if [ -f /etc/ceph/ceph.conf ]; then s conf; cat /etc/ceph/ceph.conf; fi
 if [ -e /var/lib/ceph/cephdock/identity.json ]; then s identity; cat /var/lib/ceph/cephdock/identity.json; fi
 s tree; find /etc/ceph /var/lib/ceph -maxdepth 2 2>/dev/null
@@ -45,13 +53,13 @@ for d in /sys/bus/rbd/devices/*; do
   [ -d "$d" ] || continue
   n=${d##*/}
   s "rbd $n"; echo "device /dev/rbd$n"
-  for f in pool pool_ns name cluster_fsid; do [ -r "$d/$f" ] && echo "$f $(cat "$d/$f")"; done
+  for f in pool pool_ns name cluster_fsid; do [ -r "$d/$f" ] && IFS= read -r v <"$d/$f" && echo "$f $v"; done
   while read -r dev at _; do case $dev in /dev/rbd"$n" | /dev/rbd"$n"p*) echo "mount $at" ;; esac; done </proc/mounts
 done
 
 # disks that OSDs here are on and the inventory does not name
 for l in /var/lib/ceph/osd/ceph-*/block; do
-  [ -L "$l" ] && [ -b "$l" ] || continue
+  if [ ! -L "$l" ] || [ ! -b "$l" ]; then continue; fi
   for disk in $DISKS; do [ "$disk" -ef "$l" ] && continue 2; done
   DISKS="$DISKS $(readlink "$l")"
 done
@@ -61,11 +69,14 @@ s client
 if command -v apt-get >/dev/null && [ -s /var/lib/dpkg/status ]; then echo manager apt-get; fi
 for m in dnf yum zypper apk; do if command -v $m >/dev/null; then echo "manager $m"; fi; done
 if command -v ceph >/dev/null; then echo ceph; fi
-# a fiftieth of a second, and `ceph --version` is a Python program; no ceph.conf can be in its way
-if command -v rbd >/dev/null; then echo "rbd $(CEPH_CONF=/dev/null rbd --version 2>&1 </dev/null | head -n 1)"; fi
+# the dearest part, and still cheaper than `ceph --version`, a Python program; no ceph.conf can be in its way
+if command -v rbd >/dev/null; then
+  v=$(CEPH_CONF=/dev/null rbd --version 2>&1 </dev/null); echo "rbd ${v%%
+*}"
+fi
 if [ -d /sys/bus/rbd ]; then
   if [ -e /sys/module/rbd/initstate ]; then echo module loaded; else echo module builtin; fi
-elif grep -qs '/rbd\.ko' "/lib/modules/$(uname -r)/modules.dep"; then echo module loadable; fi
+elif [ -f "/lib/modules/$kernel/modules.dep" ] && grep -q '/rbd\.ko' "/lib/modules/$kernel/modules.dep"; then echo module loadable; fi
 
 for disk in $DISKS; do
   s "disk $disk"
@@ -74,15 +85,17 @@ for disk in $DISKS; do
   real=$(readlink -f "$disk"); echo "real $real"
   [ -b "$real" ] || continue
   echo block
-  lsblk -bnPo KNAME,TYPE,SIZE,SERIAL,WWN,FSTYPE,MOUNTPOINT "$real" 2>/dev/null | while IFS= read -r l; do echo "lsblk $l"; done
+  lsblk -bnPo KNAME,TYPE,SIZE,SERIAL,WWN,FSTYPE,MOUNTPOINT "$real" 2>/dev/null
   for l in /dev/disk/by-id/*; do [ "$l" -ef "$real" ] && echo "byid $l"; done
   for l in "/sys/block/${real##*/}/holders/"*; do [ -e "$l" ] && echo "holder ${l##*/}"; done
   while read -r name _; do [ "$name" = "$real" ] && echo swap; done </proc/swaps
   if command -v blkid >/dev/null; then
-    found=$(blkid -p -o export "$real" 2>/dev/null); echo "blkid-status $?"
-    [ -z "$found" ] || echo "$found" | while IFS= read -r l; do echo "blkid $l"; done
+    blkid -p -o export "$real" 2>/dev/null; echo "blkid-status $?"
   fi
-  echo "head $(head -c 4096 "$real" 2>/dev/null | base64 | tr -d '\n')"
+  head=$(head -c 4096 "$real" 2>/dev/null | base64)
+  # shellcheck disable=SC2086  # its lines become words of one
+  echo head $head
+  case $head in Ymx1ZXN0b3JlIGJsb2NrIGRldmlj*) continue ;; esac # "bluestore block devic": nobody asks for its zeros
   # a disk that cannot be read gives no answer, which is not the same as zeros
   if first=$(head -c 1048576 "$real" 2>/dev/null | tr -d '\0' | head -c 1 | wc -c) && head -c 1048576 "$real" >/dev/null 2>&1; then
     if [ "$first" -eq 0 ]; then echo "zero yes"; else echo "zero no"; fi
@@ -93,12 +106,17 @@ done
 # daemon runs; what is permanent lies in files.
 state=no
 if [ -d /run/systemd/system ]; then
-  case $(systemctl is-active firewalld 2>/dev/null) in active | activating | reloading | deactivating) state=yes ;; esac
+  # systemd keeps a link for each unit that is active (unit_export_state_files in its unit.c), old ones none at all: to
+  # ask for the state itself costs a fifth of the whole probe
+  set -- /run/systemd/units/invocation:*
+  if [ -L /run/systemd/units/invocation:firewalld.service ] || [ ! -L "$1" ]; then
+    case $(systemctl is-active firewalld 2>/dev/null) in active | activating | reloading | deactivating) state=yes ;; esac
+  fi
 elif read -r pid 2>/dev/null </run/firewalld.pid && kill -0 "$pid" 2>/dev/null; then state=yes
 fi
 if [ "$state" = yes ] || [ -d /etc/firewalld ]; then
-  s "firewalld $state $(sed -n 's/^DefaultZone=//p' /etc/firewalld/firewalld.conf 2>/dev/null)"
-  if [ "$state" = yes ]; then
+  if [ "$state" = no ]; then s "firewalld no"; else
+    s "firewalld yes $(sed -n 's/^DefaultZone=//p' /etc/firewalld/firewalld.conf 2>/dev/null)"
     live=$(timeout 15 firewall-cmd --list-all-zones 2>&1) || echo "!$?"
     echo "$live"
   fi
@@ -115,8 +133,8 @@ if [ -f /etc/ufw/user.rules ]; then
   [ "$state" = no ] || ip6tables -w 5 -S ufw6-user-input 2>/dev/null
   grep -h '^### tuple' /etc/ufw/user.rules /etc/ufw/user6.rules 2>/dev/null
 fi
-# rules of neither: chains that packets to this node go through
-if [ "$firewall" = no ]; then
+# rules of neither: chains that packets to this node go through. They matter where others have to reach its daemons.
+if [ "$firewall" = no ] && [ "$SERVES" = yes ]; then
   if command -v nft >/dev/null; then
     nft list chains 2>/dev/null | while read -r a b c d _; do
       if [ "$a" = table ]; then table="$b $c"
@@ -129,6 +147,7 @@ if [ "$firewall" = no ]; then
     done
   fi
   # to ask where there is no such table would make one
-  if grep -qs '^filter' /proc/net/ip_tables_names; then s "input iptables INPUT"; iptables-legacy -w 5 -S INPUT 2>/dev/null || iptables -w 5 -S INPUT 2>/dev/null; fi
+  tables=; [ ! -f /proc/net/ip_tables_names ] || while read -r table; do tables="$tables $table "; done </proc/net/ip_tables_names
+  case $tables in *' filter '*) s "input iptables INPUT"; iptables-legacy -w 5 -S INPUT 2>/dev/null || iptables -w 5 -S INPUT 2>/dev/null ;; esac
 fi
 s end
