@@ -198,6 +198,8 @@ impl Docker {
 pub struct DockerFacts {
     /// Engine version, such as `26.1.5`.
     pub version: String,
+    /// The CPU architecture whose images it runs, in Go's words: `amd64`, `arm64`. Empty where it does not say.
+    pub arch: String,
     /// The inventory's image, where the node has it.
     pub image: Option<ImageFact>,
     /// The volume plugin that the inventory names, where the node has it.

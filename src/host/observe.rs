@@ -78,6 +78,7 @@ impl Node {
                 futures_util::future::join_all(facts).await.into_iter().collect();
             Ok(DockerFacts {
                 version: version.version.unwrap_or_default(),
+                arch: version.arch.unwrap_or_default(),
                 image,
                 plugin: plugin?,
                 containers: containers?.into_iter().flatten().collect(),

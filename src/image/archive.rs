@@ -3,7 +3,7 @@
 //! Such a file is a tar archive, which may be gzipped. `manifest.json` lists its images, each by its configuration and
 //! tags; Docker 25 and later add `index.json` with the manifests' digests. Layers are passed over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -21,6 +21,9 @@ pub struct Archived {
     pub image: ImageFact,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// The CPU architectures it is for, in Go's words (`amd64`, `arm64`), as in OCI's image specification. Empty where
+    /// the file does not say.
+    pub architectures: BTreeSet<String>,
 }
 
 /// Why an archive cannot be used.
@@ -68,7 +71,8 @@ pub fn read(path: &Path, reference: &str) -> Result<Archived, ArchiveError> {
         let mut archive = tar::Archive::new(file);
         small_files(archive.entries_with_seek()?)
     };
-    Ok(Archived { image: find(&files?, reference)?, bytes: about.len() })
+    let (image, architectures) = find(&files?, reference)?;
+    Ok(Archived { image, bytes: about.len(), architectures })
 }
 
 /// Files of an archive by their names, but for layers.
@@ -117,6 +121,7 @@ struct Saved {
 #[derive(Deserialize)]
 struct Config {
     rootfs: RootFs,
+    architecture: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +129,7 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-/// `index.json` of the OCI layout.
+/// `index.json` of the OCI layout, and the index of an image for several platforms.
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Descriptor>,
@@ -135,12 +140,19 @@ struct Descriptor {
     digest: String,
     #[serde(default)]
     annotations: HashMap<String, String>,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    architecture: String,
 }
 
 /// The annotations that hold a reference, whole or only its tag.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
-fn find(files: &Files, reference: &str) -> Result<ImageFact, ArchiveError> {
+/// The image, and the architectures it is there for.
+fn find(files: &Files, reference: &str) -> Result<(ImageFact, BTreeSet<String>), ArchiveError> {
     let manifest = files.get("manifest.json").ok_or_else(|| {
         ArchiveError::Not("there is no manifest.json in it, as `docker save` writes it".into())
     })?;
@@ -158,7 +170,20 @@ fn find(files: &Files, reference: &str) -> Result<ImageFact, ArchiveError> {
         Some(text) => manifests(&json("index.json", text)?, reference, &wanted),
         None => Vec::new(),
     };
-    Ok(ImageFact::new(format!("sha256:{}", sha256(text)), digests, &config.rootfs.diff_ids))
+    let mut architectures: BTreeSet<String> = config.architecture.into_iter().collect();
+    architectures.extend(digests.iter().flat_map(|digest| platforms(files, digest)));
+    let id = format!("sha256:{}", sha256(text));
+    Ok((ImageFact::new(id, digests, &config.rootfs.diff_ids), architectures))
+}
+
+/// The architectures of an image for several platforms, of those that are in the file: an index names all that its
+/// registry has, and `docker save` writes those that were pulled. Empty where `digest` is no such index.
+fn platforms(files: &Files, digest: &str) -> Vec<String> {
+    let blob = |digest: &str| files.get(&format!("blobs/{}", digest.replace(':', "/")));
+    let index: Option<Index> = blob(digest).and_then(|text| serde_json::from_slice(text).ok());
+    let manifests = index.into_iter().flat_map(|index| index.manifests);
+    let there = manifests.filter(|m| blob(&m.digest).is_some());
+    there.filter_map(|m| Some(m.platform?.architecture)).filter(|a| a != "unknown").collect()
 }
 
 /// The digests of `index.json` that are the image's.
@@ -251,6 +276,30 @@ mod tests {
             {"digest":"sha256:b","annotations":{"io.containerd.image.name":"docker.io/other/ceph:v19","org.opencontainers.image.ref.name":"v19"}}]}"#;
         let archived = read_bytes(&saved(r#"["ceph/ceph:v19"]"#, index), "ceph/ceph:v19").unwrap();
         assert_eq!(archived.image.digests, ["sha256:a"]);
+    }
+
+    #[test]
+    fn the_architectures_are_those_that_are_in_the_file() {
+        let amd64 = read_bytes(&saved(r#"["ceph:v19"]"#, ""), "ceph:v19").unwrap();
+        assert_eq!(amd64.architectures, ["amd64".to_owned()].into());
+        // as the containerd store saves an image for three platforms of which two were pulled, and its attestation
+        let config = CONFIG.replace(r#""architecture":"amd64","#, "");
+        let all = r#"{"manifests":[
+            {"digest":"sha256:1","platform":{"architecture":"arm64","os":"linux"}},
+            {"digest":"sha256:2","platform":{"architecture":"s390x","os":"linux"}},
+            {"digest":"sha256:3","platform":{"architecture":"ppc64le","os":"linux"}},
+            {"digest":"sha256:4","platform":{"architecture":"unknown","os":"unknown"}}]}"#;
+        let bytes = tar(&[
+            ("blobs/sha256/0", all.as_bytes()),
+            ("blobs/sha256/1", b"{}"),
+            ("blobs/sha256/2", b"{}"),
+            ("blobs/sha256/4", b"{}"),
+            ("c", config.as_bytes()),
+            ("manifest.json", br#"[{"Config":"c","RepoTags":["ceph:v19"]}]"#),
+            ("index.json", br#"{"manifests":[{"digest":"sha256:0"}]}"#),
+        ]);
+        let several = read_bytes(&bytes, "ceph:v19").unwrap().architectures;
+        assert_eq!(several, ["arm64".to_owned(), "s390x".to_owned()].into());
     }
 
     #[test]

@@ -60,6 +60,12 @@ pub fn short(id: &str) -> &str {
     hex.get(..12).unwrap_or(hex)
 }
 
+/// Whether a Docker of the architecture `docker` runs an image for `image`, both in Go's words. Those that run another
+/// one's programs natively run its images too.
+pub fn runs(docker: &str, image: &str) -> bool {
+    docker == image || matches!((docker, image), ("amd64", "386") | ("arm64", "arm"))
+}
+
 /// The login for a registry, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {

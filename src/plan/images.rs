@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::fleet::{Fleet, Usable};
-use super::{Action, ImageFile, Lane, Step, Waiting, Why};
+use super::{Action, Finding, ImageFile, Lane, Refusal, Step, Waiting, Why};
 use crate::identity::Identity;
-use crate::image::{ImageFact, short};
+use crate::image::{ImageFact, runs, short};
 use crate::inventory::NodeName;
 
 /// The image, where it is missing or not the archive's and a daemon needs it; and what it can do, where the identity
@@ -59,6 +59,32 @@ fn step(fleet: &Fleet, u: &Usable) -> Option<Step> {
     let bytes = archived.map_or(0, |a| a.bytes);
     let file = ImageFile { path: archive.path.clone(), bytes, reference: image };
     Some(Step::new(Action::LoadImage(file), why))
+}
+
+/// Nodes that the archive's image would be sent to and that cannot run it.
+pub(super) fn refuse(fleet: &Fleet) -> Result<(), Refusal> {
+    let Some(archive) = &fleet.want.cluster.image_archive else { return Ok(()) };
+    let Some(archived) = &archive.archived else { return Ok(()) };
+    let finding = |u: &Usable| {
+        let (node, image) = (&u.docker.arch, &fleet.want.cluster.image);
+        let known = !node.is_empty() && !archived.architectures.is_empty();
+        let right = archived.architectures.iter().any(|a| runs(node, a));
+        if !known || right || step(fleet, u).is_none() {
+            return None;
+        }
+        let holds: Vec<&str> = archived.architectures.iter().map(String::as_str).collect();
+        let (holds, path) = (holds.join(" and "), archive.path.display());
+        Some(Finding {
+            node: u.node.name.clone(),
+            what: format!("its Docker is {node}, and {image} in {path} is for {holds}"),
+            hint: format!(
+                "name a file with the image for {node}: `docker pull --platform linux/{node} {image}` and \
+                 `docker save -o {path} {image}` make one on any machine with Docker"
+            ),
+        })
+    };
+    let findings: Vec<Finding> = needing(fleet).filter_map(finding).collect();
+    if findings.is_empty() { Ok(()) } else { Err(Refusal { to_protect_data: false, findings }) }
 }
 
 /// Nodes that have another image of the same name than the others, and daemons that run one that their node no longer

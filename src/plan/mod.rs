@@ -264,6 +264,7 @@ pub fn add_node(
 fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     let id = &daemons::decide_keys(fleet, id);
     foreign::refuse(fleet, id)?;
+    images::refuse(fleet)?;
     let osds = osds::Osds::choose(fleet, id)?;
     let mut plan = Plan::default();
 

@@ -169,7 +169,8 @@ impl Sim {
     pub(crate) fn archives(&mut self, id: &str) {
         let image = ImageFact::new(format!("sha256:{id}"), Vec::new(), &[id.to_owned()]);
         let archive = self.want.cluster.image_archive.as_mut().expect("the inventory names one");
-        archive.archived = Some(Archived { image: image.clone(), bytes: 512 << 20 });
+        let architectures = ["amd64".to_owned()].into();
+        archive.archived = Some(Archived { image: image.clone(), bytes: 512 << 20, architectures });
         self.world().archived = Some(image);
     }
 

@@ -245,6 +245,7 @@ impl NodeState {
                 Some(why) => Docker::Down(why.clone()),
                 None => Docker::Up(DockerFacts {
                     version: "26.1.5".into(),
+                    arch: "amd64".into(),
                     image: self.images.get(&self.image).cloned(),
                     plugin: self.plugin.as_ref().map(super::plugin::Plugin::fact),
                     containers: self.containers.iter().map(|(name, c)| c.fact(name)).collect(),
