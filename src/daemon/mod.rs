@@ -146,6 +146,8 @@ pub const LABEL_KIND: &str = "cephdock.kind";
 pub const LABEL_ID: &str = "cephdock.id";
 /// Label: the digest of the [`ContainerSpec`] it was made from.
 pub const LABEL_SPEC: &str = "cephdock.spec";
+/// On a container that looks into an image, of no cluster and gone when it has ended: what is looked for.
+pub const LABEL_LOOK: &str = "cephdock.look";
 
 /// A script with the parts that all have: where the daemon's admin socket goes, and the options of every daemon.
 fn script(text: &str) -> String {

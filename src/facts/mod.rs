@@ -207,6 +207,8 @@ pub struct DockerFacts {
     pub plugin: Option<plugin::PluginFact>,
     /// Containers with cephdock's labels, and any other one that has a name we need.
     pub containers: Vec<ContainerFact>,
+    /// Ids of containers that were made to look into an image and did not, because cephdock was killed.
+    pub looks: BTreeSet<String>,
 }
 
 /// A container.

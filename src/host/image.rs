@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::node::Node;
 use super::{HostError, StepReport};
+use crate::daemon::LABEL_LOOK;
 use crate::docker::image::{self, ImageError};
 use crate::event::Unit;
 use crate::identity::KeyType;
@@ -19,7 +20,6 @@ use crate::plan::ImageFile;
 
 /// Starting a container on a slow node, and a program in it.
 const DEADLINE: Duration = Duration::from_secs(90);
-const LABEL: &str = "cephdock.look";
 
 /// ceph-authtool knows `--key-type` since there is more than one.
 const SCRIPT: &str = "command -v ceph-authtool >/dev/null || { echo none; exit; }
@@ -96,7 +96,7 @@ impl Node {
             cmd: Some(vec!["-c".into(), SCRIPT.into()]),
             user: Some("0:0".into()),
             attach_stdout: Some(true),
-            labels: Some(HashMap::from([(LABEL.to_owned(), "keys".to_owned())])),
+            labels: Some(HashMap::from([(LABEL_LOOK.to_owned(), "keys".to_owned())])),
             host_config: Some(HostConfig {
                 network_mode: Some("none".into()),
                 auto_remove: Some(true),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::HostError;
 use super::node::Node;
-use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_SPEC};
+use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_LOOK, LABEL_SPEC};
 use crate::facts::{
     ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
 };
@@ -82,6 +82,11 @@ impl Node {
                 image,
                 plugin: plugin?,
                 containers: containers?.into_iter().flatten().collect(),
+                looks: list
+                    .iter()
+                    .filter(|c| is_left_over(c))
+                    .filter_map(|c| c.id.clone())
+                    .collect(),
             })
         })
         .await
@@ -147,6 +152,12 @@ fn ours(labels: Option<&HashMap<String, String>>) -> Option<OurLabels> {
         daemon,
         spec: labels.get(LABEL_SPEC)?.clone(),
     })
+}
+
+/// Whether it was to look into an image and will not: one that runs goes by itself when it has ended.
+fn is_left_over(c: &ContainerSummary) -> bool {
+    c.labels.as_ref().is_some_and(|labels| labels.contains_key(LABEL_LOOK))
+        && state(c.state.as_ref()) != ContainerState::Running
 }
 
 /// Docker's word for it, as `docker inspect` has it.

@@ -44,6 +44,7 @@ impl Node {
             Action::RemoveContainer(daemon, fsid, ending) => {
                 self.remove_container(daemon, *fsid, *ending).await
             }
+            Action::RemoveLooks(ids) => self.remove_looks(ids).await,
             Action::RemoveFiles(removals) => self.remove_files(removals).await,
             Action::WipeDisk(disk) => self.wipe(disk).await,
         }

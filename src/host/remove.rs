@@ -1,5 +1,6 @@
 //! Taking away what cephdock made. Each primitive looks once more at what it is about to take.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::HostError;
 use super::node::Node;
-use crate::daemon::{DaemonId, LABEL_FSID, LABEL_ID, LABEL_KIND};
+use crate::daemon::{DaemonId, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_LOOK};
 use crate::plan::{Ending, OsdDisk, Removal};
 
 /// A mon's store can be large, and a slow disk slow.
@@ -36,28 +37,46 @@ impl Node {
             let stop = query::StopContainerOptionsBuilder::default().t(seconds).build();
             // what does not stop is removed by force
             drop(self.call("stop a container", docker.stop_container(&name, Some(stop))).await);
-            let remove =
-                query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            let removed = docker.remove_container(&name, Some(remove));
-            let removed = self.call("remove a container", removed).await;
-            removed.or_else(|failed| if failed.gone { Ok(()) } else { Err(failed.error) })?;
+            self.remove(docker, &name).await?;
         }
         Ok(())
     }
 
     /// Ids of the containers with these labels, whatever their names are by now.
     async fn containers_of(&self, daemon: &DaemonId, fsid: Uuid) -> Result<Vec<String>, HostError> {
-        let docker = self.docker()?;
         let labels = [
             format!("{LABEL_FSID}={fsid}"),
             format!("{LABEL_KIND}={}", daemon.kind.as_str()),
             format!("{LABEL_ID}={}", daemon.id),
         ];
-        let filters = std::collections::HashMap::from([("label", labels.to_vec())]);
+        self.labelled(labels.to_vec()).await
+    }
+
+    async fn labelled(&self, labels: Vec<String>) -> Result<Vec<String>, HostError> {
+        let docker = self.docker()?;
+        let filters = HashMap::from([("label", labels)]);
         let list =
             query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let list = self.call("list its containers", docker.list_containers(Some(list))).await;
         Ok(list.map_err(|f| f.error)?.into_iter().filter_map(|c| c.id).collect())
+    }
+
+    /// Removes containers that were to look into an image, each if its label still says so.
+    pub(super) async fn remove_looks(&self, ids: &BTreeSet<String>) -> Result<(), HostError> {
+        let docker = self.docker()?;
+        for id in self.labelled(vec![LABEL_LOOK.to_owned()]).await? {
+            if ids.contains(&id) {
+                self.remove(docker, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, docker: &bollard::Docker, id: &str) -> Result<(), HostError> {
+        let remove = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = docker.remove_container(id, Some(remove));
+        let removed = self.call("remove a container", removed).await;
+        removed.or_else(|failed| if failed.gone { Ok(()) } else { Err(failed.error) })
     }
 
     pub(super) async fn remove_files(&self, removals: &[Removal]) -> Result<(), HostError> {

@@ -75,6 +75,8 @@ pub enum Action {
     WaitUntil(Condition),
     /// Stops and removes a container of ours, of this cluster, and the volumes that nobody named.
     RemoveContainer(DaemonId, Uuid, Ending),
+    /// Removes containers that were to look into an image, by their ids. What is gone already stays so.
+    RemoveLooks(BTreeSet<String>),
     /// Removes files and folders, in this order. What is not there is no error.
     RemoveFiles(Vec<Removal>),
     /// Wipes an OSD's disk, if it still carries that very OSD.
@@ -246,6 +248,9 @@ impl fmt::Display for Action {
             Self::RemovePlugin(name) => write!(f, "remove the plugin {name}"),
             Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
             Self::RemoveContainer(daemon, ..) => write!(f, "stop and remove {daemon}"),
+            Self::RemoveLooks(_) => {
+                f.write_str("remove a container that was to look into the image")
+            }
             Self::RemoveFiles(removals) => {
                 let paths: Vec<&str> = removals.iter().filter_map(Removal::all).collect();
                 write!(f, "remove {}", paths.join(", "))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fleet::{Fleet, Usable};
+use super::reset::Target;
 use super::{Action, Finding, ImageFile, Lane, Refusal, Step, Waiting, Why};
 use crate::identity::Identity;
 use crate::image::{ImageFact, runs, short};
@@ -59,6 +60,13 @@ fn step(fleet: &Fleet, u: &Usable) -> Option<Step> {
     let bytes = archived.map_or(0, |a| a.bytes);
     let file = ImageFile { path: archive.path.clone(), bytes, reference: image };
     Some(Step::new(Action::LoadImage(file), why))
+}
+
+/// Removes what runs that were killed have left over of looking into the image.
+pub(super) fn undo(_: &Target, u: &Usable) -> Vec<Step> {
+    let looks = &u.docker.looks;
+    let remove = || Step::new(Action::RemoveLooks(looks.clone()), Why::CutOff);
+    if looks.is_empty() { Vec::new() } else { vec![remove()] }
 }
 
 /// Nodes that the archive's image would be sent to and that cannot run it.

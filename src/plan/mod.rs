@@ -180,6 +180,8 @@ pub enum Why {
     NodeLeaves,
     /// The node has it for Ceph's sake alone.
     OnlyForCeph,
+    /// A run that was killed has left it.
+    CutOff,
     /// The disk carries this OSD of the cluster; `None`: the beginning of one.
     CarriesOsd(Option<u32>),
 }
@@ -206,6 +208,7 @@ impl fmt::Display for Why {
             Self::ClusterGoes => f.write_str("the cluster is taken down"),
             Self::NodeLeaves => f.write_str("the node leaves the cluster"),
             Self::OnlyForCeph => f.write_str("it was there for Ceph alone"),
+            Self::CutOff => f.write_str("a run that was killed has left it"),
             Self::CarriesOsd(Some(number)) => write!(f, "it carries osd.{number}"),
             Self::CarriesOsd(None) => f.write_str("it carries the beginning of an OSD"),
         }

@@ -29,7 +29,7 @@ use belongings::Belongings;
 /// node beside them (a firewall's rules, a module's file, a volume driver). Each is given a node as it was seen, plans
 /// nothing where nothing of it is there, and has its steps done before the node's files go.
 const UNDO: &[fn(&Target, &Usable) -> Vec<Step>] =
-    &[super::plugins::undo, super::clients::undo, super::firewall::undo];
+    &[super::plugins::undo, super::clients::undo, super::firewall::undo, super::images::undo];
 
 /// The cluster that is to go.
 #[derive(Debug, Clone, PartialEq)]

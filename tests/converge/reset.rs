@@ -23,6 +23,7 @@ fn assert_bare(sim: &Sim, what: &str) {
         assert!(ours.is_empty(), "{what}: {name}: {ours:?}");
         assert!(node.stores.is_empty() && node.osds.is_empty(), "{what}: {name}");
         assert!(!node.containers.values().any(|c| c.spec.is_some()), "{what}: {name}");
+        assert!(node.looks.is_empty(), "{what}: {name}: {:?}", node.looks);
         for disk in node.disks.values() {
             assert_eq!(disk.content, DiskContent::Blank, "{what}: {name}");
         }
@@ -92,6 +93,19 @@ async fn is_killed_anywhere_and_run_again() {
             assert_ne!(assert_whole(&sim, &what).await, old.to_string());
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn takes_what_was_to_look_into_the_image_when_up_was_killed() {
+    let sim = Sim::new(THREE);
+    sim.on_step(|_, _, action| {
+        if matches!(action, Action::LookIntoImage(_)) { Fault::CutMiddle } else { Fault::None }
+    });
+    assert!(sim.up(1).await.is_none(), "it was not killed");
+    assert_eq!(sim.world().at("B1").looks.len(), 1);
+    done(sim.up(2).await);
+    assert_eq!(sim.world().at("B1").looks.len(), 1, "it is in nobody's way");
+    gone(&sim, fsid(&sim), "a look cut off").await;
 }
 
 #[tokio::test(start_paused = true)]

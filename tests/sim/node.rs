@@ -1,6 +1,6 @@
 //! A simulated node: its files, disks and containers, and what each action does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use cephdock::daemon::{CONF_MARK, ContainerSpec, DaemonId, Kind};
@@ -52,6 +52,8 @@ pub(crate) struct NodeState {
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
     pub(crate) looked: bool,
+    /// Containers that were made to look into the image when cephdock was killed.
+    pub(crate) looks: BTreeSet<String>,
 }
 
 impl Default for NodeState {
@@ -79,6 +81,7 @@ impl Default for NodeState {
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
+            looks: BTreeSet::new(),
         }
     }
 }
@@ -249,6 +252,7 @@ impl NodeState {
                     image: self.images.get(&self.image).cloned(),
                     plugin: self.plugin.as_ref().map(super::plugin::Plugin::fact),
                     containers: self.containers.iter().map(|(name, c)| c.fact(name)).collect(),
+                    looks: self.looks.clone(),
                 }),
             },
             ..NodeFacts::default()
@@ -345,6 +349,7 @@ impl World {
             Action::PullImage { .. }
             | Action::LoadImage(_)
             | Action::LookIntoImage(_)
+            | Action::RemoveLooks(_)
             | Action::RemoveContainer(..)
             | Action::Run(_)
             | Action::Start(_)
@@ -369,6 +374,14 @@ impl World {
                     return Err("no such image".into());
                 }
                 node.looked = true;
+                Ok(())
+            }
+            Action::LookIntoImage(reference) => {
+                node.looks.insert(format!("look into {reference}"));
+                Ok(())
+            }
+            Action::RemoveLooks(ids) if !half => {
+                node.looks.retain(|id| !ids.contains(id));
                 Ok(())
             }
             Action::RemoveContainer(daemon, fsid, _) => {
