@@ -3,6 +3,10 @@
 //! On each node a shell holds `flock` on a file in /run, where a reboot forgets it, and reads from this process. It ends,
 //! and the lock with it, when this process ends in whatever way (sshd closes its stdin), and when it has not heard from
 //! this process for [`SILENCE_SECONDS`]: a machine that lost its power closes nothing.
+//!
+//! The file itself is never removed, by `reset` neither: whoever waits has opened it already, and would get the lock of a
+//! file without a name while the next one to come makes a new file and locks that. It is one line, and nothing reads it
+//! but to say who holds the lock.
 
 use std::sync::Arc;
 use std::time::Duration;
