@@ -427,6 +427,11 @@ public (default, active)
     <log/>
     <accept/>
   </rule>
+  <rule family="ipv6" priority="6789">
+    <source address="fd00:32::/64"/>
+    <port port="6800-7300" protocol="tcp"/>
+    <accept/>
+  </rule>
   <rule family="ipv4">
     <source address="10.32.3.0/24"/>
     <port port="6789" protocol="tcp"/>
@@ -439,7 +444,8 @@ public (default, active)
         assert!(zone.accepts);
         assert_eq!(zone.interfaces, ["eth1"]);
         assert_eq!(zone.sources, ["10.9.0.0/16", "52:54:00:00:00:01", "ipset:office"]);
-        assert_eq!(zone.rules, [rule("10.32.3.0/24", "3300")].into());
+        let ours = [rule("10.32.3.0/24", "3300"), rule("fd00:32::/64", "6800-7300")];
+        assert_eq!(zone.rules, ours.into());
         assert_eq!(zone_file("<zone>"), None);
     }
 
