@@ -16,6 +16,7 @@ fn lab(args: &[&str]) -> Output {
         .args(["-k", "5", SECONDS, LAB])
         .args(args)
         .env("LAB_NS", NS)
+        .env("LAB_OSD_SIZE", "101G") // sparse
         .env("SSH_AUTH_SOCK", "")
         .env_remove("LAB_NET")
         .output()
@@ -153,7 +154,7 @@ fn ceph_20_with_keys_of_the_new_type() {
 }
 
 /// A real disk, with a lone node: one copy of everything. With its container and data directory gone, the OSD is
-/// recognised by its label.
+/// recognised by its label. Since Ceph 19 there are copies of that, 1, 10 and 100 GiB behind it: `reset` leaves none.
 #[test]
 #[ignore = "needs the lab: make lab-test"]
 fn ceph_20_on_a_real_disk_of_one_node() {
@@ -165,4 +166,14 @@ fn ceph_20_on_a_real_disk_of_one_node() {
     assert!(plan.contains("carries its data"), "{plan}");
     cluster.cephdock(&["up"]);
     cluster.is_whole("20", 3);
+
+    let labels = "for gib in 0 1 10 100; do dd if=/dev/ubdb bs=4096 count=1 skip=$((gib * 262144)) status=none | tr -d '\\0' | head -c 22; echo; done";
+    assert_eq!(ok(&["ssh", "V1", labels]), "bluestore block device\n".repeat(4));
+    let fsid = ok(&["ssh", "V1", "sed -n 's/^fsid = //p' /etc/ceph/ceph.conf"]);
+    cluster.cephdock(&["reset", "--yes", "--fsid", fsid.trim()]);
+    assert_eq!(ok(&["ssh", "V1", labels]), "\n".repeat(4));
+    let read = "docker run --rm --privileged --entrypoint /bin/sh registry.lab:5000/ceph/ceph:v20 \
+         -c 'ceph-bluestore-tool show-label --dev /dev/ubdb 2>&1; blkid -p /dev/ubdb; echo $?'";
+    let read = ok(&["ssh", "V1", read]);
+    assert!(read.contains("No valid bdev label found") && read.ends_with("\n2\n"), "{read}");
 }
