@@ -53,6 +53,7 @@ fn nodes_join_and_two_operators_take_turns() {
             "N2/nspawn=10.32.3.62",
             "N3/nspawn=10.32.3.63",
             "N4/nspawn=10.32.3.64",
+            "N5/nspawn=10.32.3.65",
         ],
     );
     let inventory = lab.inventory("add.yaml", CLUSTER, TWO);
@@ -61,6 +62,7 @@ fn nodes_join_and_two_operators_take_turns() {
     mistakes_leave_the_inventory_alone(&lab, &inventory);
     a_mon_and_osd_joins(&lab, &inventory);
     a_pure_client_joins(&lab, &inventory);
+    a_mgr_joins(&lab, &inventory);
     while_another_is_at_work(&lab, &inventory);
     lab.cephdock(&inventory, &["plan", "--check"]).exits(0);
 }
@@ -112,6 +114,32 @@ fn a_pure_client_joins(lab: &Own, inventory: &Path) {
     assert_eq!([seen(lab, "N1"), seen(lab, "N2"), seen(lab, "N3")], before);
     let files = lab.sh("N4", "ls /etc/ceph; docker ps -aq");
     assert_eq!(files, "ceph.client.admin.keyring\nceph.conf\n");
+}
+
+/// It takes over when the only other one is gone, which a key or a port that is missing would keep it from.
+fn a_mgr_joins(lab: &Own, inventory: &Path) {
+    let others = ["N1", "N2", "N3", "N4"];
+    let before = others.map(|node| seen(lab, node));
+    let args = ["add-node", "N5", "--address", "10.32.3.65", "--role", "mgr"];
+    lab.cephdock(inventory, &args).exits(0).says(&["HEALTH_OK"]);
+    assert_eq!(others.map(|node| seen(lab, node)), before);
+    let made = lab.sh(
+        "N5",
+        "docker ps -a --format '{{.Names}}'; find /etc/ceph /var/lib/ceph -type f | sort",
+    );
+    let expected = [
+        "mgr",
+        "/etc/ceph/ceph.client.admin.keyring",
+        "/etc/ceph/ceph.conf",
+        "/var/lib/ceph/mgr/ceph-N5/keyring",
+    ];
+    assert_eq!(made.lines().collect::<Vec<_>>(), expected);
+    lab.cephdock(inventory, &args).exits(0).says(&["othing to do"]);
+    let active = "docker exec mon ceph mgr stat -f json | grep -o '\"active_name\":\"[^\"]*\"'";
+    assert!(lab.sh("N1", active).contains("N1"));
+    lab.sh("N1", "docker exec mon ceph mgr fail N1");
+    let taken_over = format!("for _ in $(seq 60); do {active} | grep N5 && break; sleep 0.5; done");
+    assert!(lab.sh("N1", &taken_over).contains("N5"));
 }
 
 fn while_another_is_at_work(lab: &Own, inventory: &Path) {

@@ -1,4 +1,5 @@
-//! Real firewalls on real nodes: what they let in, before and after. Every question is asked by a connection.
+//! Real firewalls on real nodes: what they let in, before `up`, after it and after `reset`. Every question is asked by a
+//! connection. The OSDs have a network of their own.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -83,12 +84,15 @@ impl Nodes {
         args.extend(specs.iter().map(String::as_str));
         ok(&args);
         ok(&["run", "ip", "addr", "add", &format!("{OUTSIDE}/24"), "dev", "br0"]);
+        for (name, last) in names.iter().zip(31..) {
+            sh(name, &format!("ip addr add 10.99.0.{last}/24 dev eth0"));
+        }
         let standard = ok(&["inventory"]);
         let from = standard.find("ssh:").expect("ssh");
         let to = standard.find("nodes:").expect("nodes");
         // nspawn nodes have this machine's disk, which may be fuller than a mon likes
         let mut yaml = format!(
-            "cluster:\n  public_network: 10.32.3.0/24\n  image: registry.lab:5000/ceph/ceph:v18\n  config:\n    \
+            "cluster:\n  public_network: 10.32.3.0/24\n  cluster_network: 10.99.0.0/24\n  image: registry.lab:5000/ceph/ceph:v18\n  config:\n    \
              global: {{mgr_initial_modules: iostat nfs}}\n    mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}\n{}\nclient: {{packages: off}}\nnodes:\n",
             standard[from..to].trim_end()
         );
@@ -127,6 +131,13 @@ impl Nodes {
     fn up(&self) {
         self.cephdock(&["up"]);
         self.is_whole();
+    }
+
+    /// Nothing of the cluster is left.
+    fn reset(&self) {
+        let fsid = sh(&self.names[0], "sed -n 's/^fsid = //p' /etc/ceph/ceph.conf");
+        let said = self.cephdock(&["reset", "--yes", "--fsid", fsid.trim()]);
+        assert!(said.contains("Nothing of the cluster is left"), "{said}");
     }
 
     fn is_whole(&self) {
@@ -181,9 +192,11 @@ fn daemon_port(node: &str) -> u16 {
     list.trim().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a daemon listens")
 }
 
+/// What permits a network that no inventory names: ours, by its looks.
+const OF_IPV6: &str = r#"rule priority="6789" family="ipv6" source address="fd00:99::/64" port port="6800-7300" protocol="tcp" accept"#;
 /// The user's own rules, in force and permanent: all that is not of ours.
 const THEIRS: &str = "for side in '' --permanent; do firewall-cmd $side --list-all-zones | grep -v 'priority=\"6789\"'; done";
-const OURS: &str = "firewall-cmd --list-all-zones | grep -c 'priority=\"6789\"'; cat /etc/firewalld/zones/*.xml | grep -c 'priority=\"6789\"'";
+const OURS: &str = "firewall-cmd --list-all-zones | grep -c 'priority=\"6789\"'; cat /etc/firewalld/zones/*.xml | grep -c 'priority=\"6789\"'; true";
 
 #[test]
 #[ignore = "needs the lab: make lab-test"]
@@ -230,6 +243,9 @@ fn firewalld_on_three_nodes() {
         assert_eq!(from_node(node, to, 6789), Came::Through, "{node} to {to}");
         assert_eq!(from_node(node, to, 7300), Came::Nobody, "{node} to {to}");
         assert_eq!(from_node(node, to, 7301), Came::Blocked, "{node} to {to}");
+        let on_their_own = to.replace("10.32.3.", "10.99.0.");
+        assert_eq!(from_node(node, &on_their_own, 7300), Came::Nobody, "{node} to {on_their_own}");
+        assert_eq!(from_node(node, &on_their_own, 7301), Came::Blocked, "{node} to {on_their_own}");
     }
     for (node, to) in [("W1", w1), ("W2", w2), ("W3", w3)] {
         for port in [3300, 6789, daemon_port(node)] {
@@ -240,7 +256,7 @@ fn firewalld_on_three_nodes() {
     assert_eq!(nodes.each(THEIRS), theirs, "the user's rules are as they were");
     assert!(web(), "the published port answers still");
     let ours = nodes.each(OURS);
-    assert_eq!(ours, ["3\n3\n"; 3], "each rule stands once, now and for later");
+    assert_eq!(ours, ["6\n6\n"; 3], "each rule stands once, now and for later");
 
     // a second run has nothing to do
     let said = nodes.cephdock(&["up"]);
@@ -258,14 +274,44 @@ fn firewalld_on_three_nodes() {
     sh("W1", &format!("firewall-cmd -q --remove-rich-rule='{rule}'"));
     sh("W2", &format!("firewall-cmd -q --permanent --zone=internal --remove-rich-rule='{rule}'"));
     assert_eq!(from_node("W3", w1, 3300), Came::Blocked);
+    // and one of IPv6 that nothing needs
+    sh(
+        "W1",
+        &format!(
+            "for p in --permanent ''; do firewall-cmd -q $p --add-rich-rule='{OF_IPV6}'; done"
+        ),
+    );
     let plan = nodes.cephdock(&["plan"]);
     assert!(plan.contains("open 3300/tcp in firewalld"), "{plan}");
+    assert!(plan.contains("close 6800-7300/tcp in firewalld"), "{plan}");
     nodes.up();
     assert_eq!(from_node("W3", w1, 3300), Came::Through);
     assert_eq!(nodes.each(OURS), ours);
 
     stopped_in_the_middle(&nodes, &ours[2]);
     assert_eq!(from_node("W1", w3, 3300), Came::Through);
+
+    // somebody else needs a port of Ceph's too
+    let rule = r#"rule family="ipv4" source address="10.77.0.0/24" port port="3300" protocol="tcp" accept"#;
+    sh(
+        "W1",
+        &format!("for p in --permanent ''; do firewall-cmd -q $p --add-rich-rule='{rule}'; done"),
+    );
+    let theirs = nodes.each(THEIRS);
+    assert_eq!(theirs[0].matches(rule).count(), 2, "{}", theirs[0]);
+    nodes.reset();
+    assert_eq!(nodes.each("firewall-cmd --state 2>&1"), ["running\n"; 3]);
+    assert_eq!(nodes.each(OURS), ["0\n0\n"; 3]);
+    assert_eq!(nodes.each(THEIRS), theirs, "the user's rules are as they were");
+    let blocked = |node: &str, to: &str| {
+        for port in [3300, 6789, 6800, 7300] {
+            assert_eq!(from_node(node, to, port), Came::Blocked, "{node} to {to}, port {port}");
+        }
+    };
+    blocked("W1", w3);
+    sh("W1", "firewall-cmd -q --reload");
+    blocked("W3", w1);
+    assert_eq!(from(OUTSIDE, w1, 3300), Came::Nobody, "their own rule lets in");
 }
 
 fn stopped_in_the_middle(nodes: &Nodes, ours: &str) {
@@ -320,7 +366,7 @@ fn ufw_on_one_node() {
         assert_eq!(from(OUTSIDE, u1, port), Came::Blocked, "{port}");
     }
     let status = sh("U1", "ufw status");
-    assert_eq!(status.matches("# cephdock").count(), 2, "{status}");
+    assert_eq!(status.matches("# cephdock").count(), 5, "{status}");
     assert!(status.contains("# mine"), "{status}");
     let said = nodes.cephdock(&["up"]);
     assert!(!said.contains("ufw"), "{said}");
@@ -333,7 +379,24 @@ fn ufw_on_one_node() {
     assert_eq!(from(INSIDE, u1, 3300), Came::Blocked);
     nodes.up();
     assert_eq!(from(INSIDE, u1, 3300), Came::Through);
-    sh("U1", "ufw delete allow proto tcp from 10.32.3.0/24 to any port 6800:7300");
+    sh(
+        "U1",
+        "ufw delete allow proto tcp from 10.32.3.0/24 to any port 6800:7300; \
+        ufw allow proto tcp from fd00:99::/64 to any port 6800:7300 comment cephdock",
+    );
+    let plan = nodes.cephdock(&["plan"]);
+    assert!(plan.contains("close 6800-7300/tcp in ufw"), "{plan}");
     nodes.up();
-    assert_eq!(sh("U1", "ufw status | grep -c '# cephdock'"), "2\n");
+    assert_eq!(sh("U1", "ufw status | grep -c '# cephdock'"), "5\n");
+
+    nodes.reset();
+    let status = sh("U1", "ufw status");
+    assert!(status.contains("Status: active") && !status.contains("cephdock"), "{status}");
+    assert_eq!(sh("U1", theirs), before, "the user's rules are as they were");
+    let live = sh("U1", "iptables -S ufw-user-input; ip6tables -S ufw6-user-input");
+    assert!(live.contains("--dport 6789") && !live.contains("6800"), "{live}");
+    assert_eq!(from(INSIDE, u1, 6789), Came::Nobody, "their own rule lets in");
+    for port in [3300, 6800, 7300] {
+        assert_eq!(from(INSIDE, u1, port), Came::Blocked, "{port}");
+    }
 }
