@@ -51,6 +51,7 @@ lint: setup ## rustfmt, clippy and shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	shellcheck $(LAB) tests/lab/all tests/lab/cargo .ci/run
+	shellcheck -s dash src/host/probe.sh
 
 down: ## take down every lab on this machine, and what a killed one left
 	@for ns in $$(ls -F $${LAB_DIR:-/var/tmp/cephdock-lab}/ns 2>/dev/null | sed -n 's#/$$##p'); do LAB_NS=$$ns $(LAB) down; done
