@@ -25,6 +25,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  cephdock check                what could stop `up`, and how to mend it
   cephdock plan                 what `up` would do, and why
   cephdock up                   make the cluster of ./inventory.yaml
   cephdock status               how it is
@@ -95,6 +96,16 @@ pub enum Command {
         after_help = "Examples:\n  cephdock add-node B4\n  cephdock add-node B4 --address 10.32.3.150 --role osd --device /dev/sdb\n  cephdock add-node B5 --address 10.32.3.151          a pure client"
     )]
     AddNode(AddNode),
+    /// Look for everything that could stop `up`, on all nodes and between them, before anything is touched.
+    ///
+    /// Logins, Docker, addresses, ports, every node's connections to every other on Ceph's own ports, large packets,
+    /// clocks, disks, traces of other clusters, the image in its registry, memory and room. Each finding says what was
+    /// seen, why it matters and what to do. Exit code 1 if anything stands in the way. Writes nothing anywhere: for a
+    /// few seconds something listens on each node's Ceph ports, unless --no-connections says otherwise.
+    #[command(
+        after_help = "Examples:\n  cephdock check\n  cephdock check --json | jq '.findings[] | select(.level == \"fail\")'"
+    )]
+    Check(Check),
     /// Show what `up` would do, and why. Writes nothing anywhere.
     #[command(
         after_help = "Examples:\n  cephdock plan\n  cephdock plan --check && echo 'nothing to do'"
@@ -242,6 +253,14 @@ pub enum Role {
     Mgr,
     /// Runs OSDs: `--device` or `--file` says on what.
     Osd,
+}
+
+/// `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// Do not try connections and large packets between the nodes.
+    #[arg(long)]
+    pub no_connections: bool,
 }
 
 /// `plan`.

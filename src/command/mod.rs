@@ -9,17 +9,19 @@ use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
 use crate::event::{Event, Events};
+use crate::facts::Facts;
 use crate::host::{Fleet, LockError, Node, OperatorLock, connect_all};
 use crate::identity::Identity;
 use crate::inventory::file::Loaded;
 use crate::inventory::problem::Problems;
 use crate::inventory::{Inventory, file};
-use crate::plan::Refusal;
+use crate::plan::{Plan, Refusal};
 use crate::report::{self, Color, Failure, Look, Screen, Stream, Terminal, run_log};
 use crate::ssh::{Client, LocalSsh};
 
 mod add_node;
 mod ceph;
+mod check;
 mod demo;
 mod help;
 mod logs;
@@ -74,6 +76,7 @@ async fn dispatch(global: cli::Global, command: Command) -> Exit {
         }
         Command::Up(options) => up::run(&global, &options).await,
         Command::AddNode(options) => add_node::run(&global, options).await,
+        Command::Check(options) => check::run(&global, &options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,
         Command::Status(options) => status::run(&global, &options).await,
@@ -204,6 +207,15 @@ fn mint(want: &Inventory) -> Identity {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
     Identity::mint(want, random, seconds).undecided()
+}
+
+/// What `up` is to do, once the checks that cost nothing have found nothing in the way of a new cluster.
+fn planned(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
+    let plan = crate::plan::up(want, seen, id)?;
+    if !id.established {
+        crate::check::before_up(want, seen)?;
+    }
+    Ok(plan)
 }
 
 /// Prints why nothing was done.

@@ -1,6 +1,6 @@
 //! `plan`: what `up` would do. Looks only; a new cluster's identity is made up for the occasion and forgotten.
 
-use super::{Exit, Session, complete, load, look, mint, print_refusal};
+use super::{Exit, Session, complete, load, look, mint, planned, print_refusal};
 use crate::cli::{Global, Plan as Options};
 use crate::converge::{Planner, adopt};
 use crate::inventory::NodeName;
@@ -16,7 +16,7 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    show(loaded, look, check, plan::up).await
+    show(loaded, look, check, planned).await
 }
 
 /// Looks at the nodes and shows what a planner makes of it.

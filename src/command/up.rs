@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use super::{CtrlC, Exit, Session, complete, load, look, mint, print_refusal};
+use super::{CtrlC, Exit, Session, complete, load, look, mint, planned, print_refusal};
 use crate::cli::{Global, Up};
 use crate::converge::{End, Planner, Run, converge};
 use crate::event::{Event, StageTime};
 use crate::inventory::file::Loaded;
-use crate::plan;
 use crate::report::{Failure, Look};
 
 pub(super) async fn run(global: &Global, options: &Up) -> Exit {
@@ -17,7 +16,7 @@ pub(super) async fn run(global: &Global, options: &Up) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    converge_on(loaded, look, "up", plan::up).await
+    converge_on(loaded, look, "up", planned).await
 }
 
 /// Connects, takes the lock, runs until the plan is empty, and says how it ended.

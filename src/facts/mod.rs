@@ -20,6 +20,7 @@ pub mod firewall;
 pub mod plugin;
 pub mod probe;
 pub mod rbd;
+pub mod survey;
 
 pub use client::{ClientFacts, PackageManager, RbdModule};
 pub use cluster::ClusterFacts;
@@ -200,6 +201,9 @@ pub struct DockerFacts {
     pub version: String,
     /// The CPU architecture whose images it runs, in Go's words: `amd64`, `arm64`. Empty where it does not say.
     pub arch: String,
+    /// What it is made of, by `docker version`: `Engine`, `containerd`, `runc`; `rootlesskit` where it runs for one user;
+    /// `Podman Engine` where it is none at all.
+    pub components: Vec<String>,
     /// The inventory's image, where the node has it.
     pub image: Option<ImageFact>,
     /// The volume plugin that the inventory names, where the node has it.

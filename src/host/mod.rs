@@ -25,10 +25,12 @@ mod managers;
 mod node;
 mod observe;
 mod packages;
+mod paths;
 mod perform;
 mod plugins;
 mod remove;
 mod reports;
+mod survey;
 mod talk;
 mod wait;
 

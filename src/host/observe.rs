@@ -79,6 +79,7 @@ impl Node {
             Ok(DockerFacts {
                 version: version.version.unwrap_or_default(),
                 arch: version.arch.unwrap_or_default(),
+                components: version.components.into_iter().flatten().map(|c| c.name).collect(),
                 image,
                 plugin: plugin?,
                 containers: containers?.into_iter().flatten().collect(),

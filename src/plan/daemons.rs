@@ -182,6 +182,7 @@ pub(super) fn left_alone(fleet: &Fleet, osds: &Osds) -> Vec<Waiting> {
                 crate::daemon::Kind::Osd => {
                     osds.of(&u.node.name).any(|o| o.daemon() == ours.daemon)
                         || !osds.waiting.is_empty()
+                        || !osds.lost.is_empty()
                 }
             };
             if !wanted {

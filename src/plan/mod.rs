@@ -21,6 +21,7 @@ pub mod firewall;
 mod fleet;
 mod foreign;
 mod images;
+pub mod obstacles;
 mod osds;
 pub mod plugins;
 pub mod reset;
@@ -31,6 +32,8 @@ pub use action::{
     Removal,
 };
 pub use condition::Condition;
+pub use obstacles::{Obstacles, obstacles};
+pub(crate) use osds::size;
 
 /// What to do, in order. Empty: the cluster is as the inventory says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -290,7 +293,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
 
     plan.waiting = fleet.waiting();
     let here = |w: &&Waiting| w.node.as_ref().is_none_or(|node| fleet.in_scope(node));
-    plan.waiting.extend(osds.waiting.iter().filter(here).cloned());
+    plan.waiting.extend(osds.waiting.iter().chain(&osds.lost).filter(here).cloned());
     plan.waiting.extend(files::waiting(fleet, id));
     plan.waiting.extend(firewall::waiting(fleet));
     plan.waiting.extend(daemons::not_interrupted(fleet, id, &osds));

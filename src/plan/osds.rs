@@ -24,6 +24,8 @@ use crate::secret::sha256;
 pub(super) struct Osds {
     pub all: Vec<Osd>,
     pub waiting: Vec<Waiting>,
+    /// OSDs whose data is gone.
+    pub lost: Vec<Waiting>,
 }
 
 /// One OSD.
@@ -91,7 +93,7 @@ impl Osds {
         }
         let known = known_numbers(&candidates, fleet, id);
         let known = known.map_err(|findings| Refusal { to_protect_data: true, findings })?;
-        let mut osds = Self { all: Vec::new(), waiting };
+        let mut osds = Self { all: Vec::new(), waiting, lost: Vec::new() };
         osds.number(fleet, id, candidates, &known);
         Ok(osds)
     }
@@ -143,7 +145,7 @@ impl Osds {
                 fleet.cluster().and_then(|c| c.osds.get(&number)).is_some_and(|o| o.booted);
             if let Some(what) = lost(&candidate, number, made, booted) {
                 let node = Some(candidate.node.node.name.clone());
-                self.waiting.push(Waiting { node, what, holds_up: true });
+                self.lost.push(Waiting { node, what, holds_up: true });
                 continue;
             }
             self.all.push(Osd {
@@ -235,7 +237,7 @@ fn refusal(path: &str, disk: &DiskFact) -> (String, String) {
 }
 
 /// A disk's size in words.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut value = bytes as f64;

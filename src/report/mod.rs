@@ -22,6 +22,7 @@ use crate::status::Status;
 
 mod bars;
 mod board;
+pub mod check_view;
 pub mod error;
 mod journal;
 pub mod json;
@@ -146,6 +147,15 @@ impl Look {
             self.print_json(plan);
         } else {
             self.print(&plan_view::render(plan, &self.screen()));
+        }
+    }
+
+    /// Prints what `check` found, or one JSON object.
+    pub fn print_check(&self, view: &check_view::CheckView) {
+        if self.json {
+            self.print_json(view);
+        } else if !self.quiet || !view.ok {
+            self.print(&check_view::render(view, &self.screen()));
         }
     }
 

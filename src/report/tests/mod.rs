@@ -9,6 +9,7 @@ use crate::inventory::NodeName;
 use super::screen::Screen;
 use super::{Failure, error, text};
 
+mod checks;
 mod run;
 mod views;
 

@@ -1,0 +1,86 @@
+//! Everything that would keep `up` from going on, at once and by what it is about: for `check`. The decisions are the
+//! planner's own; here they are only made on facts in which one obstacle does not hide the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fleet::Fleet;
+use super::{Action, Finding, Waiting, clients, firewall, foreign, images, osds};
+use crate::facts::firewall::{PortRule, Running};
+use crate::facts::{Docker, DockerFacts, Facts, Seen};
+use crate::identity::Identity;
+use crate::inventory::{Inventory, NodeName};
+
+/// What stands in the way of a plan.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Obstacles {
+    /// What somebody else made, or another cluster.
+    pub theirs: Vec<Finding>,
+    /// Disks that may not be formatted.
+    pub disks: Vec<Finding>,
+    /// OSDs whose data is gone.
+    pub lost: Vec<Waiting>,
+    /// What keeps packets out and is not cephdock's to change.
+    pub firewall: Vec<Waiting>,
+    /// Nodes that have different images of one name.
+    pub images: Vec<Waiting>,
+    /// What nodes lack as clients.
+    pub clients: Vec<Waiting>,
+    /// Ports that `up` is going to open, by node.
+    pub opens: BTreeMap<NodeName, BTreeSet<PortRule>>,
+}
+
+/// Finds them. What `check` finds by itself is put aside first: nodes that cannot be reached, addresses that are not
+/// there, a Docker or firewalld that does not answer.
+pub fn obstacles(want: &Inventory, seen: &Facts, id: &Identity) -> Obstacles {
+    let seen = put_aside(want, seen);
+    // a mon node that is missing is no reason to look no further
+    let mut established = id.clone();
+    established.established = true;
+    let Ok(fleet) = Fleet::sort(want, &seen, &established) else { return Obstacles::default() };
+    let theirs = foreign::refuse(&fleet, id).err().map(|r| r.findings).unwrap_or_default();
+    let (disks, lost) = match osds::Osds::choose(&fleet, id) {
+        Ok(osds) => (Vec::new(), osds.lost),
+        Err(refusal) => (refusal.findings, Vec::new()),
+    };
+    Obstacles {
+        theirs,
+        disks,
+        lost,
+        firewall: firewall::waiting(&fleet),
+        images: images::waiting(&fleet),
+        clients: clients::waiting(&fleet),
+        opens: opens(&fleet),
+    }
+}
+
+fn put_aside(want: &Inventory, seen: &Facts) -> Facts {
+    let mut seen = seen.clone();
+    for node in &want.nodes {
+        let Some(Seen::Value(facts)) = seen.nodes.get_mut(&node.name) else { continue };
+        if !facts.addresses.contains(&node.address) {
+            facts.addresses.push(node.address);
+        }
+        if facts.docker.up().is_none() {
+            facts.docker = Docker::Up(DockerFacts::default());
+        }
+        if let Some(firewalld) = &mut facts.firewall.firewalld
+            && matches!(firewalld.running, Running::Silent(_))
+        {
+            firewalld.running = Running::No;
+        }
+    }
+    seen
+}
+
+fn opens(fleet: &Fleet) -> BTreeMap<NodeName, BTreeSet<PortRule>> {
+    let mut opens: BTreeMap<NodeName, BTreeSet<PortRule>> = BTreeMap::new();
+    for lane in firewall::ports(fleet) {
+        for step in lane.steps {
+            if let Action::OpenPorts(spec) = step.action {
+                let rules = spec.rules.into_iter().map(|(_, rule)| rule);
+                opens.entry(lane.node.clone()).or_default().extend(rules);
+            }
+        }
+    }
+    opens
+}
