@@ -25,6 +25,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  cephdock init --scan b1 b2 b3 write an inventory of these hosts
   cephdock check                what could stop `up`, and how to mend it
   cephdock plan                 what `up` would do, and why
   cephdock up                   make the cluster of ./inventory.yaml
@@ -96,6 +97,13 @@ pub enum Command {
         after_help = "Examples:\n  cephdock add-node B4\n  cephdock add-node B4 --address 10.32.3.150 --role osd --device /dev/sdb\n  cephdock add-node B5 --address 10.32.3.151          a pure client"
     )]
     AddNode(AddNode),
+    /// Write an inventory: from what hosts show of themselves, from options, or by asking.
+    ///
+    /// With --scan it logs in to the hosts, looks at their addresses, disks and Docker, and proposes roles and blank
+    /// disks; nothing is changed on them. With --node it takes your word for it. With neither it asks. The file (see
+    /// --inventory) is commented and yours to edit; one that is there already is never overwritten.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
     /// Look for everything that could stop `up`, on all nodes and between them, before anything is touched.
     ///
     /// Logins, Docker, addresses, ports, every node's connections to every other on Ceph's own ports, large packets,
@@ -170,6 +178,13 @@ pub enum Command {
     #[command(after_help = RESET_EXAMPLES)]
     Reset(Reset),
 }
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  cephdock init --scan 10.32.3.147 10.32.3.148 10.32.3.149
+  cephdock init --scan b1 b2 ops@b3:2222 --network 10.32.3.0/24
+  cephdock init --node B1=10.32.3.147 --node B2=10.32.3.148 --network 10.32.3.0/24 --device /dev/sdb
+  cephdock init                             asks";
 
 const RESET_EXAMPLES: &str = "\
 Examples:
@@ -253,6 +268,47 @@ pub enum Role {
     Mgr,
     /// Runs OSDs: `--device` or `--file` says on what.
     Osd,
+}
+
+/// `init`.
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// Log in to these hosts and look at them; `[USER@]HOST[:PORT]` each.
+    #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',', conflicts_with = "node")]
+    pub scan: Vec<String>,
+    /// A node, without looking at it; once for each.
+    #[arg(long, value_name = "NAME=ADDRESS", requires = "network")]
+    pub node: Vec<String>,
+    /// The network in which Ceph is reached. Default: the one that all hosts are in.
+    #[arg(long, value_name = "CIDR")]
+    pub network: Option<ipnet::IpNet>,
+    /// A whole blank disk for an OSD, on every host; once for each. Default: all blank disks that are seen.
+    #[arg(long, value_name = "PATH")]
+    pub device: Vec<String>,
+    /// An OSD in a file of this size on every host, such as 20GiB: for trying it out.
+    #[arg(long, value_name = "SIZE")]
+    pub file: Option<String>,
+    /// The image that holds the Ceph programs.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// The login [default: root]. Another one needs sudo without a password.
+    #[arg(long, value_name = "USER")]
+    pub ssh_user: Option<String>,
+    /// The SSH port [default: 22].
+    #[arg(long, value_name = "PORT")]
+    pub ssh_port: Option<u16>,
+    /// A private key. Default: the agent's, then the usual ones in ~/.ssh.
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<String>,
+    /// A bastion, `[USER@]HOST[:PORT]`, or several with commas.
+    #[arg(long, value_name = "HOST")]
+    pub ssh_jump: Option<String>,
+    /// The `known_hosts` file [default: ~/.ssh/known_hosts].
+    #[arg(long, value_name = "FILE")]
+    pub known_hosts: Option<String>,
+    /// Trust hosts that `known_hosts` does not name.
+    #[arg(long)]
+    pub accept_new: bool,
 }
 
 /// `check`.

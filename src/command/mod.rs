@@ -24,6 +24,7 @@ mod ceph;
 mod check;
 mod demo;
 mod help;
+mod init;
 mod logs;
 mod plan;
 mod plugin;
@@ -76,6 +77,7 @@ async fn dispatch(global: cli::Global, command: Command) -> Exit {
         }
         Command::Up(options) => up::run(&global, &options).await,
         Command::AddNode(options) => add_node::run(&global, options).await,
+        Command::Init(options) => init::run(&global, options).await,
         Command::Check(options) => check::run(&global, &options).await,
         Command::Plan(options) => plan::run(&global, &options).await,
         Command::Demo(options) => demo::run(&global, &options).await,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -87,6 +88,8 @@ pub struct NodeFacts {
     pub arch: String,
     /// Every address of every interface.
     pub addresses: Vec<IpAddr>,
+    /// The same with the length of their networks' prefixes, where the node tells.
+    pub networks: Vec<IpNet>,
     /// Free bytes where /var/lib/ceph is or will be.
     pub free_bytes: Option<u64>,
     /// The files that cephdock would write and that exist, by path.

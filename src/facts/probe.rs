@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 
 use super::disk::{Raw, weigh};
 use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client, firewall};
@@ -22,6 +23,7 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
             "host" => host(body, &mut facts),
             "addr" => {
                 facts.addresses = addresses(body);
+                facts.networks = networks(body);
                 facts.firewall.interfaces = firewall::interfaces(body);
             }
             "free" => facts.free_bytes = free(body),
@@ -65,6 +67,12 @@ fn addresses(body: &str) -> Vec<IpAddr> {
 fn free(body: &str) -> Option<u64> {
     let kib: u64 = body.trim_end().lines().last()?.split_ascii_whitespace().nth(3)?.parse().ok()?;
     Some(kib * 1024)
+}
+
+/// The words with a prefix among them.
+fn networks(body: &str) -> Vec<IpNet> {
+    let words = body.split_ascii_whitespace().filter(|word| word.contains('/'));
+    words.filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Lines `s MODE PATH` of stat and `SHA256  PATH` of sha256sum.
@@ -179,6 +187,7 @@ mod tests {
         let facts = parse(text).unwrap();
         assert_eq!((facts.hostname.as_str(), facts.arch.as_str()), ("b1", "x86_64"));
         assert_eq!(facts.addresses.len(), 2);
+        assert_eq!(facts.networks[0].to_string(), "127.0.0.1/8");
         assert_eq!(facts.free_bytes, Some(1024 * 1024));
         assert_eq!(facts.files["/etc/ceph/ceph.client.admin.keyring"].mode, 0o600);
         let conf = facts.conf.unwrap();

@@ -174,9 +174,13 @@ fn kib(word: Option<&str>) -> Option<u64> {
     word?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// A line of `ip -o link`: `2: eth0@if3: <BROADCAST,UP> mtu 1500 qdisc …`.
 fn mtu(line: &str) -> Option<(String, u32)> {
-    let (interface, mtu) = line.split_once(' ')?;
-    Some((interface.to_owned(), mtu.parse().ok()?))
+    let mut words = line.split_ascii_whitespace();
+    let interface = words.nth(1)?.trim_end_matches(':');
+    let interface = interface.split('@').next().unwrap_or(interface);
+    let mtu = words.skip_while(|w| *w != "mtu").nth(1)?.parse().ok()?;
+    Some((interface.to_owned(), mtu))
 }
 
 /// A line of `PATH KIB KIB`; the path may hold spaces.
@@ -278,7 +282,8 @@ mod tests {
 
     #[test]
     fn a_whole_survey() {
-        let text = "\n@@memory\n16384 kB\n\n@@mtu\nlo 65536\neth0 1500\n\n@@listening\n\
+        let text = "\n@@memory\n16384 kB\n\n@@mtu\n1: lo: <LOOPBACK> mtu 65536 qdisc noqueue\n\
+            2: eth0@if3: <UP> mtu 1500 qdisc noqueue\n0: wlan0: mtu 9000\n\n@@listening\n\
             LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:((\"sshd\",pid=7,fd=3))\n\
             LISTEN 0 512 [::]:6789 [::]:*\n\
             LISTEN 0 512 *:3300 *:* users:((\"ceph-mon\",pid=8,fd=3))\n\
@@ -287,7 +292,7 @@ mod tests {
             \n@@rootless\n/run/user/1000/docker.sock\n\n@@end\n";
         let survey = parse(text).unwrap();
         assert_eq!(survey.memory, Some(16 << 20));
-        assert_eq!(survey.mtu["eth0"], 1500);
+        assert_eq!((survey.mtu["eth0"], survey.mtu["wlan0"]), (1500, 9000));
         let ports: Vec<u16> = survey.listening.iter().map(|l| l.port).collect();
         assert_eq!(ports, [22, 6789, 3300, 53]);
         assert_eq!(survey.listening[2].program.as_deref(), Some("ceph-mon"));

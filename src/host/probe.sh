@@ -57,6 +57,10 @@ for d in /sys/bus/rbd/devices/*; do
   while read -r dev at _; do case $dev in /dev/rbd"$n" | /dev/rbd"$n"p*) echo "mount $at" ;; esac; done </proc/mounts
 done
 
+# no inventory yet: every disk there is, but for those that are memory or come over the network
+if [ "$DISKS" = all ]; then
+  DISKS=$(lsblk -dnpo NAME,TYPE | sed -n 's/ *disk$//p' | grep -Ev '^/dev/(zram|ram|nbd|rbd|drbd|fd|mtd)')
+fi
 # disks that OSDs here are on and the inventory does not name
 for l in /var/lib/ceph/osd/ceph-*/block; do
   if [ ! -L "$l" ] || [ ! -b "$l" ]; then continue; fi

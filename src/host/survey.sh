@@ -4,7 +4,10 @@ LC_ALL=C; PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH
 s() { printf '\n@@%s\n' "$1"; }
 
 s memory; sed -n 's/^MemTotal: *//p' /proc/meminfo
-s mtu; for d in /sys/class/net/*; do if [ -r "$d/mtu" ]; then echo "${d##*/} $(cat "$d/mtu")"; fi; done
+# in a container /sys may show the network cards of its host
+s mtu
+if command -v ip >/dev/null; then ip -o link
+else for d in /sys/class/net/*; do if [ -r "$d/mtu" ]; then echo "0: ${d##*/}: mtu $(cat "$d/mtu")"; fi; done; fi
 s listening
 if command -v ss >/dev/null; then ss -Hltnp; else cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; fi
 s space

@@ -175,7 +175,7 @@ fn same_but_for_last(before: &Inventory, after: &Inventory) -> bool {
 }
 
 /// A value that reads back as this text, wherever it stands: quoted unless it is plain beyond doubt.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-@".contains(c);
     let word = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
     if word && text.chars().all(plain) && !text.eq_ignore_ascii_case("null") {

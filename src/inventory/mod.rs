@@ -17,6 +17,7 @@ use crate::secret::Secret;
 
 mod check;
 mod cluster;
+pub mod draft;
 pub mod edit;
 pub mod file;
 mod login;
