@@ -303,7 +303,7 @@ pub struct Init {
     /// A bastion, `[USER@]HOST[:PORT]`, or several with commas.
     #[arg(long, value_name = "HOST")]
     pub ssh_jump: Option<String>,
-    /// The `known_hosts` file [default: ~/.ssh/known_hosts].
+    /// The `known_hosts` file. Default: that in `~/.ssh`.
     #[arg(long, value_name = "FILE")]
     pub known_hosts: Option<String>,
     /// Trust hosts that `known_hosts` does not name.

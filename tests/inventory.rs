@@ -196,7 +196,7 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
     insta::assert_snapshot!(one(&folder.path().join("inventory.yaml")), @r#"
     error: there is no inventory here
     --> DIR/inventory.yaml
-     = help: copy inventory.example.yaml and edit it; `-i PATH` names another file
+     = help: `cephdock init` writes one; `-i PATH` names another file
     "#);
     insta::assert_snapshot!(one(folder.path()), @r#"
     error: this is a folder, not an inventory

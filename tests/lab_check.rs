@@ -1,7 +1,7 @@
 //! `check` and `init` on real nodes: every fault that can be made for real is made, and is gone again when it is mended.
 //!
 //! Two things are not real here. The nodes share one kernel and so one clock: a program called `date` tells another
-//! time. They have no disks of their own: what is on one is looked at in lab_refuse.rs.
+//! time. They have no disks of their own: what is on one is looked at in `lab_refuse.rs`.
 
 mod lab_support;
 

@@ -211,7 +211,7 @@ pub struct DockerFacts {
     pub image: Option<ImageFact>,
     /// The volume plugin that the inventory names, where the node has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<plugin::PluginFact>,
+    pub plugin: Option<Box<plugin::PluginFact>>,
     /// Containers with cephdock's labels, and any other one that has a name we need.
     pub containers: Vec<ContainerFact>,
     /// Ids of containers that were made to look into an image and did not, because cephdock was killed.

@@ -81,7 +81,7 @@ impl Node {
                 arch: version.arch.unwrap_or_default(),
                 components: version.components.into_iter().flatten().map(|c| c.name).collect(),
                 image,
-                plugin: plugin?,
+                plugin: plugin?.map(Box::new),
                 containers: containers?.into_iter().flatten().collect(),
                 looks: list
                     .iter()

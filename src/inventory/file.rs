@@ -55,7 +55,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problems {
     let (message, fix) = match error.kind() {
         io::ErrorKind::NotFound => (
             "there is no inventory here".to_owned(),
-            "copy inventory.example.yaml and edit it; `-i PATH` names another file",
+            "`cephdock init` writes one; `-i PATH` names another file",
         ),
         io::ErrorKind::IsADirectory => {
             ("this is a folder, not an inventory".to_owned(), "name the file in it with `-i PATH`")

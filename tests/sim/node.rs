@@ -250,9 +250,10 @@ impl NodeState {
                     version: "26.1.5".into(),
                     arch: "amd64".into(),
                     image: self.images.get(&self.image).cloned(),
-                    plugin: self.plugin.as_ref().map(super::plugin::Plugin::fact),
+                    plugin: self.plugin.as_ref().map(|p| Box::new(p.fact())),
                     containers: self.containers.iter().map(|(name, c)| c.fact(name)).collect(),
                     looks: self.looks.clone(),
+                    ..DockerFacts::default()
                 }),
             },
             ..NodeFacts::default()
