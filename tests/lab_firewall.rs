@@ -194,8 +194,10 @@ fn daemon_port(node: &str) -> u16 {
 
 /// What permits a network that no inventory names: ours, by its looks.
 const OF_IPV6: &str = r#"rule priority="6789" family="ipv6" source address="fd00:99::/64" port port="6800-7300" protocol="tcp" accept"#;
-/// The user's own rules, in force and permanent: all that is not of ours.
-const THEIRS: &str = "for side in '' --permanent; do firewall-cmd $side --list-all-zones | grep -v 'priority=\"6789\"'; done";
+/// The user's own rules, in force and permanent: all that is not of ours, each line with its zone. firewalld lists rules
+/// of one priority in any order.
+const THEIRS: &str = "for side in '' --permanent; do firewall-cmd $side --list-all-zones | grep -v 'priority=\"6789\"' \
+     | awk '/^[^ \t]/ {zone = $1} {print zone, $0}' | sort; done";
 const OURS: &str = "firewall-cmd --list-all-zones | grep -c 'priority=\"6789\"'; cat /etc/firewalld/zones/*.xml | grep -c 'priority=\"6789\"'; true";
 
 #[test]
