@@ -33,6 +33,8 @@ fn plan_writes_nothing_and_up_makes_a_healthy_cluster() {
     lab.cephdock(&inventory, &["up", "--dry-run"]).exits(0).says(&["/dev/ubdb"]);
     let status = lab.cephdock(&inventory, &["status", "--json"]).exits(4).json();
     assert_eq!(status["health"], Value::Null);
+    let check = lab.cephdock(&inventory, &["check", "--json"]).exits(0).json();
+    assert_eq!(check["disks"][2]["holds"], "blank", "{check}");
     lab.assert_untouched(&NODES, &before);
 
     let watch = "(while [ ! -e /tmp/enough ]; do ps axwwe -o args; sleep 0.5; done | sort -u >/tmp/seen) >/dev/null 2>&1 &";
@@ -45,6 +47,8 @@ fn plan_writes_nothing_and_up_makes_a_healthy_cluster() {
     files_are_as_promised(&lab);
     lab.cephdock(&inventory, &["status", "-vv"]).exits(0);
     lab.cephdock(&inventory, &["up", "--json", "-vv"]).exits(0);
+    // its own daemons and disks are in nobody's way
+    lab.cephdock(&inventory, &["check", "--json"]).exits(0).says(&["osd.2"]);
     nothing_secret_is_shown(&lab);
     lab.settled();
 }

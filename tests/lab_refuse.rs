@@ -41,6 +41,12 @@ fn a_disk_that_is_not_blank() {
         let line = run.err.lines().find(|l| l.contains(node)).unwrap_or_default();
         assert!(line.contains(what), "{node}: {line}");
     }
+    let check = lab.cephdock(&inventory, &["check", "--json"]).exits(1).json();
+    for (disk, what) in
+        check["disks"].as_array().expect("disks").iter().zip(["ext4", "dos", "LVM2"])
+    {
+        assert!(disk["holds"].as_str().is_some_and(|h| h.contains(what)), "{check}");
+    }
 
     lab.fresh();
     lab.sh("B1", "mkfs.ext4 -q /dev/ubdb && mount /dev/ubdb /mnt && echo here >/mnt/kept");

@@ -109,15 +109,7 @@ fn note(paths: &mut Paths, from: &NodeName, tried: &Connected, ways: &[&Way]) {
 impl Node {
     /// `None`: nothing on the node can listen.
     async fn listen(self: &Arc<Self>, at: &BTreeSet<(IpAddr, u16)>) -> Option<UnixStream> {
-        let mut command = String::from("exec sh -c");
-        let seconds = ALIVE.as_secs().to_string();
-        for word in [LISTEN, "sh", LISTEN_PYTHON, LISTEN_PERL, &seconds] {
-            write!(command, " {}", shlex::try_quote(word).ok()?).ok()?;
-        }
-        for (address, port) in at {
-            write!(command, " {address} {port}").ok()?;
-        }
-        let io = self.session().ok()?.exec(&command).await.ok()?.io;
+        let io = self.session().ok()?.exec(&listen_command(at)).await.ok()?.io;
         let mut lines = BufReader::new(io).lines();
         let ready = async {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -134,30 +126,154 @@ impl Node {
     }
 
     async fn connect(&self, ways: &[&Way]) -> Result<Connected, HostError> {
-        let (mut to, mut pings) = (String::new(), String::new());
-        for way in ways {
-            for port in &way.ports {
-                write!(to, "{} {port} ", way.address).unwrap_or_default();
-            }
-            let headers = if way.address.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-            if let Some(payload) = way.mtu.and_then(|mtu| mtu.checked_sub(headers)) {
-                write!(pings, "{} {payload} ", way.address).unwrap_or_default();
-            }
-        }
-        let mut script = String::new();
-        let seconds = CONNECTING.as_secs().to_string();
-        for (name, value) in [
-            ("PYTHON", CONNECT_PYTHON),
-            ("PERL", CONNECT_PERL),
-            ("SECONDS_EACH", &seconds),
-            ("TO", &to),
-            ("PINGS", &pings),
-        ] {
-            let value = shlex::try_quote(value).unwrap_or_default();
-            writeln!(script, "{name}={value}").unwrap_or_default();
-        }
-        script.push_str(CONNECT);
-        let output = self.shell("sh -s", script.as_bytes(), DEADLINE).await?;
+        let output = self.shell("sh -s", connect_script(ways).as_bytes(), DEADLINE).await?;
         Ok(connected(&String::from_utf8_lossy(&output)))
+    }
+}
+
+fn quoted(text: &str) -> String {
+    shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+}
+
+fn listen_command(at: &BTreeSet<(IpAddr, u16)>) -> String {
+    let mut command = String::from("exec sh -c");
+    let seconds = ALIVE.as_secs().to_string();
+    for word in [LISTEN, "sh", LISTEN_PYTHON, LISTEN_PERL, &seconds] {
+        command.push(' ');
+        command.push_str(&quoted(word));
+    }
+    for (address, port) in at {
+        write!(command, " {address} {port}").unwrap_or_default();
+    }
+    command
+}
+
+fn connect_script(ways: &[&Way]) -> String {
+    let (mut to, mut pings) = (String::new(), String::new());
+    for way in ways {
+        for port in &way.ports {
+            write!(to, "{} {port} ", way.address).unwrap_or_default();
+        }
+        let headers = if way.address.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+        if let Some(payload) = way.mtu.and_then(|mtu| mtu.checked_sub(headers)) {
+            write!(pings, "{} {payload} ", way.address).unwrap_or_default();
+        }
+    }
+    let mut script = String::new();
+    let seconds = CONNECTING.as_secs().to_string();
+    for (name, value) in [
+        ("PYTHON", CONNECT_PYTHON),
+        ("PERL", CONNECT_PERL),
+        ("SECONDS_EACH", &seconds),
+        ("TO", &to),
+        ("PINGS", &pings),
+    ] {
+        writeln!(script, "{name}={}", quoted(value)).unwrap_or_default();
+    }
+    script + CONNECT
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+    use crate::facts::survey::Came;
+
+    /// A shell that finds these programs and hardly any other.
+    fn shell(only: &[&str], folder: &Path) -> Command {
+        for program in only {
+            let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+                .map(|dir| dir.join(program))
+                .find(|path| path.is_file());
+            let found = found.unwrap_or_else(|| panic!("this machine has no {program}"));
+            std::os::unix::fs::symlink(found, folder.join(program)).unwrap();
+        }
+        let mut command = Command::new("/bin/sh");
+        command.env("PATH", folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+
+    fn way(address: &str, ports: &[u16]) -> Way {
+        let [from, to] = ["B1", "B2"].map(|n| NodeName::new(n).unwrap());
+        Way { from, to, address: address.parse().unwrap(), ports: ports.to_vec(), mtu: None }
+    }
+
+    /// Whichever program a node has, it tells who answers from who does not.
+    #[test]
+    fn each_program_connects() {
+        let (four, six) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0").unwrap());
+        let port = |l: &TcpListener| l.local_addr().unwrap().port();
+        let nobody = port(&TcpListener::bind("127.0.0.1:0").unwrap());
+        // an address that no machine may be reached at: the kernel itself says no
+        let ways = [
+            way("127.0.0.1", &[port(&four), nobody]),
+            way("::1", &[port(&six)]),
+            way("255.255.255.255", &[3300]),
+        ];
+        let script = connect_script(&ways.iter().collect::<Vec<_>>());
+        for only in [&["python3"][..], &["perl"], &["bash", "timeout", "sed"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut child = shell(&[only, &["grep"]].concat(), folder.path())
+                .arg("-s")
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            let out = child.wait_with_output().unwrap();
+            let seen = connected(&String::from_utf8_lossy(&out.stdout));
+            assert!(seen.complete && !seen.unable && seen.no_ping, "{only:?}: {seen:?}");
+            let came = |address: &str, port: u16| {
+                let address: IpAddr = address.parse().unwrap();
+                let came = seen.came.iter().find(|c| (c.0, c.1) == (address, port));
+                came.unwrap_or_else(|| panic!("{only:?}: {seen:?}")).2.clone()
+            };
+            assert_eq!(came("127.0.0.1", port(&four)), Came::Through, "{only:?}");
+            assert_eq!(came("::1", port(&six)), Came::Through, "{only:?}");
+            assert_eq!(came("127.0.0.1", nobody), Came::Refused, "{only:?}");
+            let Came::Blocked(why) = came("255.255.255.255", 3300) else {
+                panic!("{only:?}: {seen:?}")
+            };
+            assert!(!why.is_empty(), "{only:?}");
+        }
+    }
+
+    /// Whichever program a node has, it listens until nobody holds its stdin, also beside one that listens already.
+    #[test]
+    fn each_program_listens_until_it_is_let_go() {
+        for only in ["python3", "perl"] {
+            let there = TcpListener::bind("127.0.0.1:0").unwrap();
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let at = [there.local_addr().unwrap(), free].map(|a| (a.ip(), a.port()));
+            let folder = tempfile::tempdir().unwrap();
+            let mut child: Child = shell(&[only, "sh"], folder.path())
+                .args(["-c", &listen_command(&at.into())])
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap());
+            let mut said = String::new();
+            lines.read_line(&mut said).unwrap();
+            assert_eq!(said, "ready\n", "{only}");
+            assert!(TcpStream::connect(free).is_ok(), "{only}");
+            drop(child.stdin.take());
+            let mut rest = String::new();
+            lines.read_to_string(&mut rest).unwrap();
+            assert!(child.wait().unwrap().success(), "{only}: {rest}");
+            assert!(TcpStream::connect(free).is_err(), "{only} is still there");
+        }
+    }
+
+    #[test]
+    fn a_node_with_none_of_them_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = shell(&["sh"], folder.path())
+            .args(["-c", &listen_command(&BTreeSet::new())])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "unable\n");
     }
 }
