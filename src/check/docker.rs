@@ -16,6 +16,12 @@ pub(super) fn answers(evidence: &Evidence) -> Vec<Found> {
             Some(socket) => format!(
                 "a Docker of a single user listens at {socket}; Ceph needs the system's: install it, `systemctl enable --now docker`"
             ),
+            None if why.contains("permission denied") || why.contains("a password is required") => {
+                format!(
+                    "`usermod -aG docker {0}` and log in anew, or let {0} use sudo without a password",
+                    node.ssh.user
+                )
+            }
             None => "`systemctl enable --now docker`; where it is not installed, install it \
                      (https://docs.docker.com/engine/install/)"
                 .into(),

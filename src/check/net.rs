@@ -29,6 +29,17 @@ pub(super) fn reached(evidence: &Evidence) -> Vec<Found> {
     found
 }
 
+/// A survey that failed leaves checks without a thing to look at, which is not the same as nothing found.
+pub(super) fn surveyed(evidence: &Evidence) -> Vec<Found> {
+    let failed = evidence.surveys.iter().filter_map(|(node, seen)| match seen {
+        Seen::Unknown(why) => {
+            Some(Found::unchecked(node, format!("it could not be surveyed: {why}")))
+        }
+        Seen::Absent | Seen::Value(_) => None,
+    });
+    failed.collect()
+}
+
 pub(super) fn hostnames(evidence: &Evidence) -> Vec<Found> {
     let mut by_name: BTreeMap<&str, Vec<&NodeName>> = BTreeMap::new();
     for (node, facts) in evidence.seen().filter(|(_, facts)| !facts.hostname.is_empty()) {

@@ -186,7 +186,11 @@ mod tests {
     /// A shell that finds these programs and hardly any other.
     fn shell(only: &[&str], folder: &Path) -> Command {
         for program in only {
-            let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            // the system's own first: what stands in a user's path may be a script that needs more
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let dirs = ["/usr/bin".into(), "/bin".into()].into_iter();
+            let found = dirs
+                .chain(std::env::split_paths(&path))
                 .map(|dir| dir.join(program))
                 .find(|path| path.is_file());
             let found = found.unwrap_or_else(|| panic!("this machine has no {program}"));
