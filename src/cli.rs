@@ -412,7 +412,7 @@ pub struct VolumeDriver {
     #[arg(long, value_name = "POOL", default_value = "rbd")]
     pub pool: Vec<String>,
     /// The Ceph user, without `client.`.
-    #[arg(long, value_name = "NAME", default_value = "cephdock")]
+    #[arg(long, value_name = "NAME", default_value = crate::volume::unit::USER)]
     pub user: String,
     /// The size of a volume that is made without one.
     #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = size)]

@@ -21,6 +21,7 @@ const TWO: &str = "  # the first two
       - file: 2GiB   # small
 # what clients get
 client: {packages: off}
+volumes: {driver: none}
 ";
 
 /// What runs on a node since when, and what its files are.

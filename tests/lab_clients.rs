@@ -63,6 +63,7 @@ fn with_nodes(lab: &Lab, packages: &str, admin_key: &str, more: &str) -> PathBuf
     global: {{mgr_initial_modules: iostat nfs}}
     mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}
 client: {{packages: {packages}, admin_key: {admin_key}}}
+volumes: {{driver: none}}
 {ssh}
 nodes:
   - {{name: C1, address: {C1}, roles: [mon, mgr, osd], osds: [{{file: 2GiB}}]}}

@@ -93,7 +93,7 @@ impl Nodes {
         // nspawn nodes have this machine's disk, which may be fuller than a mon likes
         let mut yaml = format!(
             "cluster:\n  public_network: 10.32.3.0/24\n  cluster_network: 10.99.0.0/24\n  image: registry.lab:5000/ceph/ceph:v18\n  config:\n    \
-             global: {{mgr_initial_modules: iostat nfs}}\n    mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}\n{}\nclient: {{packages: off}}\nnodes:\n",
+             global: {{mgr_initial_modules: iostat nfs}}\n    mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}\n{}\nclient: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n",
             standard[from..to].trim_end()
         );
         for ((name, roles), last) in names.iter().zip(roles).zip(31..) {

@@ -69,7 +69,7 @@ fn inventory(lab: &Lab, cluster: &str) -> std::path::PathBuf {
     // nspawn nodes have this machine's disk, which may be fuller than a mon likes
     let text = format!(
         "cluster:\n  public_network: 10.32.3.0/24\n  config: {{global: {{mgr_initial_modules: iostat nfs}}, mon: \
-         {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{cluster}{}\nclient: {{packages: off}}\nnodes:\n{nodes}",
+         {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{cluster}{}\nclient: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n{nodes}",
         lab.login()
     );
     lab.write("inventory.yaml", &text)

@@ -100,7 +100,7 @@ fn booted() -> (PathBuf, Down) {
     let (head, _) = standard.split_once("nodes:").expect("an inventory has nodes");
     let head = head.replace("size: 3", "size: 2");
     let text = format!(
-        "{head}client: {{packages: off}}\nnodes:\n  \
+        "{head}client: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n  \
          - {{name: R1, address: 10.32.3.41, roles: [mon, mgr, osd], osds: [{{device: /dev/ubdb}}]}}\n  \
          - {{name: R2, address: 10.32.3.42, roles: [mon, mgr, osd], osds: [{{device: /dev/ubdb}}]}}\n  \
          - {{name: R3, address: 10.32.3.43, roles: [mon, osd], osds: [{{device: /dev/ubdb}}]}}\n"

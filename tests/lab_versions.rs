@@ -64,7 +64,7 @@ impl Cluster {
         // nspawn nodes have this machine's disk, which may be fuller than a mon likes
         let text = format!(
             "cluster:\n  public_network: 10.32.3.0/24\n  image: registry.lab:5000/ceph/ceph:v{release}\n  \
-             config: {{mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{}\nclient: {{packages: off}}\nnodes:\n{nodes}",
+             config: {{mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{}\nclient: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n{nodes}",
             login()
         );
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(NS);

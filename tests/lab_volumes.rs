@@ -2,12 +2,13 @@
 
 mod lab_support;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cephdock::volume::unit;
 use lab_support::own::Own;
-use lab_support::until;
+use lab_support::{Run, until};
 
 /// An image with a shell and a few programs of the node's own, made on the node: `docker run ... t`.
 const IMAGE: &str = r#"set -e
@@ -23,10 +24,20 @@ fn program() -> PathBuf {
     if stripped.is_ok_and(|s| s.success()) { small } else { built.into() }
 }
 
+/// The program as it would be on a node that has another C library.
+fn without_its_loader(program: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(program).expect("the program");
+    let loader = b"/lib64/ld-linux-x86-64.so.2";
+    let at = bytes.windows(loader.len()).position(|w| w == loader).expect("it has a loader");
+    bytes[at + loader.len() - 1] = b'9';
+    bytes
+}
+
 /// Installs the driver by hand, as the unit that cephdock would write.
 fn install(lab: &Own, node: &str, args: &[&str]) {
     lab.send(node, &program(), unit::PROGRAM_PATH);
-    let text = unit::unit(&[&["--node", node], args].concat());
+    let args: Vec<String> = ["--node", node].iter().chain(args).map(|a| (*a).to_owned()).collect();
+    let text = unit::unit(&args);
     let (path, name) = (unit::UNIT_PATH, unit::UNIT);
     lab.sh(
         node,
@@ -217,34 +228,56 @@ const CLUSTER: &str = "  public_network: 10.32.3.0/24
   config: {global: {mgr_initial_modules: iostat nfs}, mon: {mon_data_avail_warn: 1, mon_data_avail_crit: 1}}";
 const NODES: &str =
     "  - {name: W1, address: 10.32.3.81, roles: [mon, mgr, osd], osds: [{device: /dev/ubdb}]}
-  - {name: W2, address: 10.32.3.82, roles: []}
+  - {name: W2, address: 10.32.3.82, roles: [], ssh: {user: ops}}
 ";
-const KEY: &str = "docker exec mon ceph auth get-or-create client.cephdock mon 'profile rbd' osd 'profile rbd pool=rbd' mgr 'profile rbd pool=rbd'";
+
+fn docker_run(options: &str, what: &str) -> String {
+    format!("docker run {options} --net=host -v data:/data --volume-driver cephdock t {what}")
+}
 
 #[test]
 #[ignore = "needs the lab: make lab-test"]
 fn a_volume_moves_between_nodes_with_the_kernels_own_rbd() {
     let lab = Own::boot("labvolk", &["W1/uml=10.32.3.81", "W2/uml=10.32.3.82"]);
+    let program = program();
+    let broken = NODES.to_owned() + "volumes: {driver_binary: ./broken}\n";
+    let broken = lab.inventory("broken.yaml", CLUSTER, &broken);
+    fs::write(broken.with_file_name("broken"), without_its_loader(&program)).expect("a file");
+    lab.cephdock_as(&program, &broken, &["up"]).exits(1).says(&[
+        "broken does not run there",
+        "not found",
+        "`volumes.driver_binary`",
+        "HEALTH_OK",
+    ]);
+    let left = lab.sh("W2", "find /usr/local/bin /etc/systemd -name '*cephdock*'");
+    assert_eq!(left, "", "nothing was put in place or started");
     let inventory = lab.inventory("volumes.yaml", CLUSTER, NODES);
-    lab.cephdock(&inventory, &["up"]).exits(0);
-    let key = lab.sh("W1", KEY);
+    let cephdock = |args: &[&str]| lab.cephdock_as(&program, &inventory, args);
+    cephdock(&["up"]).exits(0);
+    assert_eq!(cephdock(&["up", "--json"]).exits(0).summary()["steps"], 0);
+    let status = cephdock(&["status", "--json"]).exits(0).json();
+    for node in status["nodes"].as_array().expect("nodes") {
+        assert_eq!(node["volume_driver"], "cephdock", "{node}");
+    }
+    let keyring = "stat -c '%a %U' /etc/ceph/ceph.client.cephdock.keyring; ceph --id cephdock auth ls 2>&1 | tail -n 1";
+    let said = lab.sh("W2", keyring);
+    assert!(said.starts_with("600 root\n") && said.contains("EACCES"), "{said}");
+    let timeout = "docker exec osd-0 ceph daemon osd.0 config get osd_client_watch_timeout";
+    assert!(lab.sh("W1", timeout).contains("\"15\""));
     std::thread::scope(|scope| {
         for node in ["W1", "W2"] {
-            let (lab, key) = (&lab, &key);
-            scope.spawn(move || {
-                lab.sh(node, &format!("umask 077; cat >/etc/ceph/ceph.client.cephdock.keyring <<'END'\n{key}END\n{IMAGE}"));
-                install(lab, node, &[]);
-            });
+            scope.spawn(|| lab.sh(node, IMAGE));
         }
     });
-    let run = |options: &str, what: &str| {
-        format!("docker run {options} --net=host -v data:/data --volume-driver cephdock t {what}")
-    };
+    one_node_has_it_and_then_another(&lab, &cephdock);
+    it_comes_back_after_a_power_cut(&lab);
+    reset_takes_the_driver_and_not_from_under_a_volume(&lab, &cephdock);
+}
+
+fn one_node_has_it_and_then_another(lab: &Own, cephdock: &dyn Fn(&[&str]) -> Run) {
     lab.sh("W1", "docker volume create -d cephdock -o size=256MiB data");
-    lab.sh(
-        "W1",
-        &run("-d --name w1", "sh -c 'echo can_you_see_me >/data/f; sync; exec sleep 1000'"),
-    );
+    let write = "sh -c 'echo can_you_see_me >/data/f; sync; exec sleep 1000'";
+    lab.sh("W1", &docker_run("-d --name w1", write));
     let id = lab.sh("W1", "cat /sys/bus/rbd/devices/*/image_id");
     until("the owner to be noted", 30, || {
         let owner =
@@ -253,19 +286,83 @@ fn a_volume_moves_between_nodes_with_the_kernels_own_rbd() {
         if seen.out.contains(r#""node":"W1""#) { Ok(()) } else { Err(seen.all()) }
     });
     assert!(lab.sh("W1", "rbd --id cephdock image-meta list data").contains("formatted"));
-    lab.ssh("W2", &run("--rm", "ls"))
+    let features = lab.sh(
+        "W1",
+        "rbd --id cephdock info data; cat /etc/systemd/system/cephdock-volume-driver.service",
+    );
+    assert!(features.matches("exclusive-lock").count() == 2, "{features}");
+    lab.ssh("W2", &docker_run("--rm", "ls"))
         .exits(125)
         .says(&["volume data is in use on node W1 since 20", "stop the containers"]);
     lab.ssh("W2", "docker volume rm data").exits(1).says(&["in use on node W1 since 20"]);
+    another_program_is_replaced_under_it(lab, cephdock);
+    lab.sh("W1", "docker rm -f w1");
+    released(lab, "W1", "/sys");
+    assert_eq!(lab.sh("W2", &docker_run("--rm", "cat /data/f")), "can_you_see_me\n");
+    released(lab, "W2", "/sys");
+}
+
+/// Somebody has put another build there, and stopped the driver of the other node: `up` mends both, and the volume stays.
+fn another_program_is_replaced_under_it(lab: &Own, cephdock: &dyn Fn(&[&str]) -> Run) {
+    let look = "findmnt -rno TARGET,SOURCE,ID | grep volumes/; docker inspect -f '{{.State.StartedAt}}' w1";
+    let before = lab.sh("W1", look);
+    let (path, unit) = (unit::PROGRAM_PATH, unit::UNIT);
     lab.sh(
         "W1",
-        "systemctl restart cephdock-volume-driver; docker exec w1 cat /data/f; docker rm -f w1",
+        &format!(
+            "cp {path} /t/other; echo >>/t/other; mv /t/other {path}; systemctl restart {unit}"
+        ),
     );
-    released(&lab, "W1", "/sys");
-    assert_eq!(lab.sh("W2", &run("--rm", "cat /data/f")), "can_you_see_me\n");
-    released(&lab, "W2", "/sys");
+    lab.sh("W2", &format!("systemctl disable -q --now {unit}"));
+    cephdock(&["status"]).exits(4).says(&["send this cephdock", &format!("start {unit}")]);
+    let mended = cephdock(&["up", "--json"]).exits(0);
+    assert_eq!(mended.summary()["steps"], 3, "{}", mended.all());
+    assert_eq!(lab.sh("W1", look), before, "untouched");
+    assert_eq!(lab.sh("W1", "docker exec w1 cat /data/f"), "can_you_see_me\n");
+    lab.sh("W2", &format!("systemctl is-active {unit}; systemctl is-enabled {unit}"));
+}
+
+/// The driver is there before dockerd starts the containers again; the node's own dead client is shut out by then.
+fn it_comes_back_after_a_power_cut(lab: &Own) {
+    lab.sh(
+        "W2",
+        &docker_run(
+            "-d --restart always --name w2",
+            "sh -c 'echo again >>/data/f; sync; exec sleep 1000'",
+        ),
+    );
+    until("the second line", 20, || {
+        let seen = lab.ssh("W2", "docker exec w2 cat /data/f");
+        if seen.out.lines().count() == 2 { Ok(()) } else { Err(seen.all()) }
+    });
+    lab.lab(60, &["cut", "W2"]).ok();
+    lab.lab(300, &["start", "W2"]).ok();
+    until("the container to be back with its volume", 120, || {
+        let seen = lab.ssh("W2", "docker exec w2 cat /data/f");
+        let back = seen.out.starts_with("can_you_see_me\n") && seen.out.lines().count() == 3;
+        if back { Ok(()) } else { Err(seen.all()) }
+    });
+}
+
+fn reset_takes_the_driver_and_not_from_under_a_volume(
+    lab: &Own,
+    cephdock: &dyn Fn(&[&str]) -> Run,
+) {
+    let status = cephdock(&["status", "--json"]).json();
+    let fsid = status["fsid"].as_str().expect("an fsid").to_owned();
+    let reset = ["reset", "--yes", "--fsid", &fsid];
+    cephdock(&reset).exits(3).says(&["the RBD image rbd/data is mapped", "/var/lib/cephdock"]);
+    lab.sh("W2", "docker rm -f w2");
+    released(lab, "W2", "/sys");
     lab.sh("W1", "docker volume rm data; rbd --id cephdock ls | grep . && exit 1; true");
     lab.ssh("W2", "docker volume inspect data").exits(1);
-    let journal = lab.sh("W1", "journalctl -u cephdock-volume-driver --no-pager");
-    assert!(!journal.contains("panicked"), "{journal}");
+    for node in ["W1", "W2"] {
+        let journal = lab.sh(node, "journalctl -u cephdock-volume-driver --no-pager");
+        assert!(!journal.contains("panicked"), "{journal}");
+    }
+    cephdock(&reset).exits(0);
+    for node in ["W1", "W2"] {
+        let left = lab.sh(node, "find /etc /run /usr/local /var/lib -xdev -name '*cephdock*' ! -name cephdock.lock; systemctl list-units --all -q '*cephdock*'; pidof cephdock-volume-driver || true");
+        assert_eq!(left.trim(), "", "left on {node}");
+    }
 }

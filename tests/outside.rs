@@ -1,4 +1,4 @@
-//! What an inventory only names, the image archive and the registry's password, is read before any node is contacted,
+//! What an inventory only names, the image archive, the registry's password and a program, is read before any node is contacted,
 //! and what is wrong with it is told with its place.
 
 #![allow(clippy::unwrap_used, reason = "nothing here may fail")]
@@ -9,6 +9,7 @@ use std::path::Path;
 
 use cephdock::inventory::file::{Loaded, load};
 use cephdock::inventory::problem::{Level, Problems};
+use cephdock::volume::program::Program;
 use tempfile::TempDir;
 
 /// A folder with an inventory in it; its address and port lead nowhere.
@@ -113,4 +114,39 @@ fn nothing_is_contacted_before_all_of_it_is_there() {
     assert!(said.contains("inventory.yaml:4") && said.contains("there is no file"), "{said}");
     assert!(!said.contains("127.0.0.1"), "it was contacted: {said}");
     assert_ne!(run("status").status.code(), Some(2));
+}
+
+#[test]
+fn a_volume_driver_for_other_nodes_comes_before_this_very_program() {
+    let folder = folder("  image: ceph:test\n");
+    let file = folder.path().join("inventory.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut this = loaded(&folder);
+    this.read_programs(true).unwrap();
+    let programs = this.inventory.volumes.programs.unwrap();
+    assert_eq!(programs.iter().map(Program::name).collect::<Vec<_>>(), ["this cephdock"]);
+
+    fs::write(&file, format!("{text}volumes: {{driver_binary: ./cephdock-arm64}}\n")).unwrap();
+    let said = || shown(&folder, &loaded(&folder).read_programs(true).unwrap_err());
+    insta::assert_snapshot!("driver_missing", said());
+    let path = folder.path().join("cephdock-arm64");
+    fs::write(&path, "#!/bin/sh\n").unwrap();
+    insta::assert_snapshot!("driver_that_is_no_program", said());
+    let mut looked = loaded(&folder);
+    looked.read_programs(false).unwrap();
+    assert!(looked.warnings.len() == 1 && looked.inventory.volumes.programs.is_none());
+    let mut arm = b"\x7fELF\x02\x01\x01".to_vec();
+    arm.resize(18, 0);
+    arm.extend([183, 0]);
+    fs::write(&path, arm).unwrap();
+    let mut good = loaded(&folder);
+    good.read_programs(true).unwrap();
+    let programs = good.inventory.volumes.programs.unwrap();
+    assert!(programs[0].is_for("aarch64") && programs.len() == 2, "{programs:?}");
+
+    // where no driver of ours is asked for, nobody looks
+    fs::write(&file, format!("{text}volumes: {{driver: none}}\n")).unwrap();
+    let mut none = loaded(&folder);
+    none.read_programs(true).unwrap();
+    assert!(none.inventory.volumes.programs.is_none());
 }

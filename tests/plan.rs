@@ -1,7 +1,7 @@
 //! What is planned for what is seen: every file in `tests/plan/cases` is an inventory, facts and the plan they give.
 //!
 //! A case has
-//! - `inventory:` the file's text;
+//! - `inventory:` the file's text; without `volumes:` no driver is asked for;
 //! - `start:` `fresh` (blank nodes) or `running` (a cluster at rest): the facts that a fleet in memory shows;
 //! - `archive:` the id of the image that the inventory's archive holds;
 //! - `then:` the inventory that is planned for, where it is another one;

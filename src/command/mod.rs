@@ -107,10 +107,13 @@ fn load(global: &cli::Global, look: Look) -> Result<Loaded, Exit> {
     file::load(&global.inventory).map_err(|problems| print_problems(look, &problems))
 }
 
-/// Reads what the inventory only names: the image archive and the registry's password. `must`: the command may have to
+/// Reads what the inventory only names: the image archive, the registry's password and the volume driver's program. `must`: the command may have to
 /// pull, so there has to be a password; otherwise it is worth a warning. Like [`load`], before anything is contacted.
 fn complete(mut loaded: Loaded, look: Look, must: bool) -> Result<Loaded, Exit> {
-    let read = loaded.read_archive().and_then(|()| loaded.read_password(must));
+    let read = loaded
+        .read_archive()
+        .and_then(|()| loaded.read_password(must))
+        .and_then(|()| loaded.read_programs(true));
     read.map_err(|problems| print_problems(look, &problems))?;
     Ok(loaded)
 }

@@ -1,6 +1,6 @@
 //! `status`: how the cluster is. Looks only.
 
-use super::{Exit, Session, load, look};
+use super::{Exit, Session, load, look, print_problems};
 use crate::cli::{Global, Status as Options};
 use crate::daemon::{DaemonId, Kind};
 use crate::host::{Fleet, Host};
@@ -15,7 +15,11 @@ const LOG_READ: usize = 300;
 
 pub(super) async fn run(global: &Global, options: &Options) -> Exit {
     let look = look(global);
-    let loaded = match load(global, look) {
+    // what the nodes' volume drivers are compared with
+    let loaded = match load(global, look).and_then(|mut loaded| match loaded.read_programs(false) {
+        Ok(()) => Ok(loaded),
+        Err(problems) => Err(print_problems(look, &problems)),
+    }) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::CONF_MARK;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, VolumeDriver};
+
+const WATCH_TIMEOUT: &str = "osd_client_watch_timeout";
 
 /// ceph.conf for every node of `want`. Options of the inventory's `config:` stand beside and above cephdock's own.
 pub fn text(want: &Inventory, fsid: Uuid) -> String {
@@ -36,6 +38,15 @@ pub fn text(want: &Inventory, fsid: Uuid) -> String {
         .entry("mon")
         .or_default()
         .insert("auth_allow_insecure_global_id_reclaim", "false".into());
+    // a client that has died with a volume is taken to be dead after this, and not after Ceph's own 30 s: only then can
+    // another node have the volume. The kernel's client and librbd ping their watches every 5 s (`osd_keepalive_timeout`
+    // in the kernel's libceph, `objecter_tick_interval`), so two lost pings in a row are still forgiven.
+    let named = |section: &str| {
+        want.cluster.config.get(section).is_some_and(|s| s.contains_key(WATCH_TIMEOUT))
+    };
+    if want.volumes.driver == VolumeDriver::Cephdock && !named("global") {
+        sections.entry("osd").or_default().insert(WATCH_TIMEOUT, "15".into());
+    }
     for (section, options) in &want.cluster.config {
         let section = sections.entry(section).or_default();
         for (option, value) in options {
@@ -72,7 +83,29 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use std::path::Path;
+
+    use super::{quoted, text};
+    use crate::inventory::file::parse;
+
+    /// The lines of ceph.conf that speak of it.
+    fn watch_timeout(more: &str) -> Vec<String> {
+        let inventory = format!(
+            "cluster: {{public_network: 10.0.0.0/24, {more}\nnodes: [{{name: a, address: 10.0.0.1, roles: [mon, mgr, osd], osds: [{{file: 4GiB}}]}}]\n"
+        );
+        let loaded = parse(&inventory, Path::new("x.yaml"), Some(Path::new("/root"))).unwrap();
+        let text = text(&loaded.inventory, uuid::Uuid::nil());
+        text.lines().filter(|l| l.contains("watch_timeout")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn dead_clients_are_given_up_sooner_unless_somebody_says_otherwise() {
+        let line = |seconds: u32| vec![format!("osd_client_watch_timeout = {seconds}")];
+        assert_eq!(watch_timeout("}"), line(15));
+        assert_eq!(watch_timeout("config: {osd: {osd client watch timeout: 25}}}"), line(25));
+        assert_eq!(watch_timeout("config: {global: {osd_client_watch_timeout: 40}}}"), line(40));
+        assert_eq!(watch_timeout("}\nvolumes: {driver: none}"), line(0)[1..]);
+    }
 
     #[test]
     fn a_value_with_a_comment_sign_is_quoted() {

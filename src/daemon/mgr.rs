@@ -10,7 +10,7 @@ use crate::inventory::{Inventory, Node};
 /// The mgr's key.
 pub fn entity(id: &Identity, daemon: &DaemonId) -> Entity {
     let caps = &[("mon", "allow profile mgr"), ("osd", "allow *"), ("mds", "allow *")];
-    Entity { name: daemon.entity(), key: id.key(&daemon.entity()), caps }
+    Entity::new(daemon.entity(), id.key(&daemon.entity()), caps)
 }
 
 /// The container of the mgr on `node`.

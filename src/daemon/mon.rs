@@ -45,10 +45,16 @@ pub struct Entity {
     /// Its key.
     pub key: Secret,
     /// Daemon kind and capability.
-    pub caps: &'static [(&'static str, &'static str)],
+    pub caps: Vec<(&'static str, String)>,
 }
 
 impl Entity {
+    /// A key with these capabilities.
+    pub(crate) fn new(name: impl Into<String>, key: Secret, caps: &[(&'static str, &str)]) -> Self {
+        let caps = caps.iter().map(|(kind, cap)| (*kind, (*cap).to_owned())).collect();
+        Self { name: name.into(), key, caps }
+    }
+
     /// A keyring file with this key. `caps`: with the capabilities, as the mons need them.
     pub fn keyring(&self, caps: bool) -> Secret {
         let mut text = format!("[{}]\n\tkey = {}\n", self.name, self.key.expose());
@@ -61,19 +67,19 @@ impl Entity {
 
 /// The mons' own key.
 pub fn mon_entity(id: &Identity) -> Entity {
-    Entity { name: "mon.".into(), key: id.key("mon."), caps: &[("mon", "allow *")] }
+    Entity::new("mon.", id.key("mon."), &[("mon", "allow *")])
 }
 
 /// client.admin.
 pub fn admin_entity(id: &Identity) -> Entity {
     let caps = &[("mon", "allow *"), ("osd", "allow *"), ("mds", "allow *"), ("mgr", "allow *")];
-    Entity { name: "client.admin".into(), key: id.key("client.admin"), caps }
+    Entity::new("client.admin", id.key("client.admin"), caps)
 }
 
 /// client.bootstrap-osd, which may register OSDs.
 pub fn bootstrap_osd_entity(id: &Identity) -> Entity {
     let name = "client.bootstrap-osd";
-    Entity { name: name.into(), key: id.key(name), caps: &[("mon", "profile bootstrap-osd")] }
+    Entity::new(name, id.key(name), &[("mon", "profile bootstrap-osd")])
 }
 
 /// The container of the mon on `node`.

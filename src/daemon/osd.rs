@@ -19,7 +19,7 @@ pub enum Store {
 /// The OSD's key.
 pub fn entity(id: &Identity, daemon: &DaemonId, uuid: Uuid) -> Entity {
     let caps = &[("mon", "allow profile osd"), ("mgr", "allow profile osd"), ("osd", "allow *")];
-    Entity { name: daemon.entity(), key: id.osd_key(uuid), caps }
+    Entity::new(daemon.entity(), id.osd_key(uuid), caps)
 }
 
 /// The folder in which the data directory is being made; cephdock puts the keyring there first.

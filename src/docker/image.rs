@@ -136,7 +136,7 @@ pub(super) async fn in_time<T>(
 }
 
 /// Reads a file in a thread of its own, no further ahead than `CHUNKS`. Ends when nobody takes the chunks any more.
-fn read(mut file: File) -> mpsc::Receiver<io::Result<Bytes>> {
+pub(crate) fn read(mut file: File) -> mpsc::Receiver<io::Result<Bytes>> {
     let (chunks, taken) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
         loop {

@@ -16,6 +16,8 @@ pub struct ClientFacts {
     pub rbd: Option<String>,
     /// The running kernel's rbd.
     pub module: RbdModule,
+    /// The image features that it can map, as bits; known once it is loaded, since Linux 4.11.
+    pub features: Option<u64>,
 }
 
 /// A package manager. A node that has several is taken to use the first.
@@ -95,7 +97,7 @@ pub fn release(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
 
-/// Lines `manager PROGRAM`, `ceph`, `rbd WHAT IT SAYS` and `module STATE` of the probe.
+/// Lines `manager PROGRAM`, `ceph`, `rbd WHAT IT SAYS`, `module STATE` and `features BITS` of the probe.
 pub(super) fn parse(body: &str) -> ClientFacts {
     let mut facts = ClientFacts::default();
     for line in body.lines() {
@@ -107,6 +109,9 @@ pub(super) fn parse(body: &str) -> ClientFacts {
             }
             "ceph" => facts.ceph = true,
             "rbd" => facts.rbd = version(value),
+            "features" => {
+                facts.features = u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
+            }
             "module" => {
                 facts.module = match value {
                     "loadable" => RbdModule::Loadable,
@@ -135,11 +140,12 @@ mod tests {
     fn a_node_with_everything() {
         let facts = parse(
             "manager apt-get\nmanager dnf\nceph\n\
-             rbd ceph version 18.2.7 (6b0e988052ec84cf2d4a54ff9bbbc5e720b621ad) reef (stable)\nmodule loaded\n",
+             rbd ceph version 18.2.7 (6b0e988052ec84cf2d4a54ff9bbbc5e720b621ad) reef (stable)\nmodule loaded\nfeatures 0x3d\n",
         );
         assert_eq!(facts.manager, Some(PackageManager::Apt));
         assert_eq!(facts.rbd.as_deref(), Some("18.2.7"));
         assert!(facts.has_tools() && facts.module.is_loaded());
+        assert_eq!(facts.features, Some(0x3d));
     }
 
     #[test]

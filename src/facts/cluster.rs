@@ -44,6 +44,8 @@ pub struct ClusterFacts {
     pub bytes: Bytes,
     /// SHA-256 (hex) of each entity's key. The keys themselves are never kept.
     pub auth: BTreeMap<String, String>,
+    /// The capabilities of the clients that are not Ceph's own, by entity and kind of daemon.
+    pub caps: BTreeMap<String, BTreeMap<String, String>>,
     /// Ceph release of each daemon, by `mon.B1`, `mgr.B1`, `osd.0`.
     pub versions: BTreeMap<String, String>,
 }
@@ -149,6 +151,7 @@ pub fn parse(
     facts.osds = osds(osd_dump)?;
     facts.pools = pools(osd_dump);
     facts.auth = digests(auth);
+    facts.caps = caps(auth);
     facts.versions = versions(metadata);
     for osd in metadata.get(2).and_then(Value::as_array).into_iter().flatten() {
         let id = osd["id"].as_u64().and_then(|id| u32::try_from(id).ok());
@@ -253,6 +256,18 @@ fn pools(dump: &Value) -> BTreeMap<String, PoolFact> {
 fn digests(auth: &Value) -> BTreeMap<String, String> {
     let list = auth["auth_dump"].as_array().map(Vec::as_slice).unwrap_or_default();
     let entity = |e: &Value| Some((e["entity"].as_str()?.to_owned(), sha256(e["key"].as_str()?)));
+    list.iter().filter_map(entity).collect()
+}
+
+fn caps(auth: &Value) -> BTreeMap<String, BTreeMap<String, String>> {
+    let list = auth["auth_dump"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let cap = |(kind, cap): (&String, &Value)| Some((kind.clone(), cap.as_str()?.to_owned()));
+    let entity = |e: &Value| {
+        let name = e["entity"].as_str()?;
+        let caps = e["caps"].as_object()?.iter().filter_map(cap).collect();
+        let own = name == "client.admin" || name.starts_with("client.bootstrap-");
+        (name.starts_with("client.") && !own).then(|| (name.to_owned(), caps))
+    };
     list.iter().filter_map(entity).collect()
 }
 

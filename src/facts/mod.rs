@@ -21,6 +21,7 @@ pub mod firewall;
 pub mod plugin;
 pub mod probe;
 pub mod rbd;
+pub mod service;
 pub mod survey;
 
 pub use client::{ClientFacts, PackageManager, RbdModule};
@@ -28,6 +29,7 @@ pub use cluster::ClusterFacts;
 pub use disk::{DiskContent, DiskFact};
 pub use firewall::FirewallFacts;
 pub use rbd::MappedRbd;
+pub use service::{Running, ServiceFacts, UnitFact};
 
 /// Something that was looked for. *Absent* and *unknown* are never mixed up: what is absent may be made, what is unknown
 /// may not be touched.
@@ -115,6 +117,8 @@ pub struct NodeFacts {
     pub image_keys: Option<KeyType>,
     /// What makes it a client.
     pub client: ClientFacts,
+    /// cephdock's volume driver as a service.
+    pub driver: ServiceFacts,
     /// Docker, or why it cannot be used.
     #[serde(default = "docker_unknown")]
     pub docker: Docker,

@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 
 use super::disk::{Raw, weigh};
-use super::{ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client, firewall};
+use super::{
+    ConfFact, FileFact, IdentityFile, MonStore, NodeFacts, OsdDir, client, firewall, service,
+};
 use crate::daemon::CONF_MARK;
 use crate::identity::Identity;
 
@@ -38,6 +40,7 @@ pub fn parse(text: &str) -> Result<NodeFacts, String> {
                 facts.disks.insert(argument.to_owned(), weigh(&disk(body)));
             }
             "client" => facts.client = client::parse(body),
+            "driver" => facts.driver = service::parse(body),
             "end" => complete = true,
             _ if firewall::section(&mut facts.firewall, name, argument, body) => {}
             _ => return Err(format!("the probe printed an unknown section {name:?}")),

@@ -30,6 +30,7 @@ mod perform;
 mod plugins;
 mod remove;
 mod reports;
+mod service;
 mod survey;
 mod talk;
 mod wait;

@@ -17,6 +17,7 @@ use crate::facts::{
     ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
 };
 use crate::image::ImageFact;
+use crate::volume::unit;
 
 const PROBE: &str = include_str!("probe.sh");
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
@@ -43,7 +44,11 @@ impl Node {
         };
         let serves = if self.serves { "yes" } else { "no" };
         let (files, disks) = (quote(&self.files)?, quote(&self.disks)?);
-        let script = format!("FILES={files}\nDISKS={disks}\nSERVES={serves}\n{PROBE}");
+        let (program, unit, root) = (unit::PROGRAM_PATH, unit::UNIT_PATH, unit::ROOT);
+        let left = quote(&unit::left_behind())?;
+        let script = format!(
+            "FILES={files}\nDISKS={disks}\nSERVES={serves}\nPROGRAM={program} UNIT={unit} ROOT={root} LEFT={left}\n{PROBE}"
+        );
         let output = self.shell("sh -s", script.as_bytes(), PROBE_DEADLINE).await?;
         probe::parse(&String::from_utf8_lossy(&output))
             .map_err(|e| HostError::new(format!("looking at the node: {e}")))

@@ -40,6 +40,8 @@ impl Node {
             Action::EnablePlugin(name) => self.enable_plugin(name).await,
             Action::DisablePlugin(name) => self.disable_plugin(name).await,
             Action::RemovePlugin(name) => self.remove_plugin(name).await,
+            Action::SendProgram(spec) => self.send_program(spec, step).await,
+            Action::Service(unit, verb) => self.service(unit, verb).await,
             Action::WaitUntil(condition) => self.wait_until(condition, step).await,
             Action::RemoveContainer(daemon, fsid, ending) => {
                 self.remove_container(daemon, *fsid, *ending).await

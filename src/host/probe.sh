@@ -1,4 +1,5 @@
-# Looks at a node and changes nothing. Run by `sh -s` as root, with FILES, DISKS and SERVES set by the lines before it.
+# Looks at a node and changes nothing. Run by `sh -s` as root, with FILES, DISKS, SERVES, PROGRAM, UNIT, ROOT and LEFT
+# set by the lines before it.
 # Output: sections that begin with a line @@name; src/facts/probe.rs reads them.
 # It is run often and on many nodes: what a shell can do by itself starts no program, and what a program prints is taken
 # apart by the reader.
@@ -81,6 +82,29 @@ fi
 if [ -d /sys/bus/rbd ]; then
   if [ -e /sys/module/rbd/initstate ]; then echo module loaded; else echo module builtin; fi
 elif [ -f "/lib/modules/$kernel/modules.dep" ] && grep -q '/rbd\.ko' "/lib/modules/$kernel/modules.dep"; then echo module loadable; fi
+if [ -r /sys/bus/rbd/supported_features ] && read -r f </sys/bus/rbd/supported_features; then echo "features $f"; fi
+
+# cephdock's volume driver: PROGRAM and UNIT are its files, LEFT others that there may be of it, ROOT a folder that it
+# shares, and that has nothing but folders in it when they are gone
+s driver
+if [ -d /run/systemd/system ]; then echo systemd; fi
+for f in $LEFT; do if [ -e "$f" ] || [ -L "$f" ]; then echo "left $f"; fi; done
+if [ -d "$ROOT" ] && [ -z "$(find "$ROOT" -xdev ! -type d 2>/dev/null)" ]; then echo "left $ROOT"; fi
+set --; for f in "$PROGRAM" "$UNIT"; do if [ -f "$f" ]; then set -- "$@" "$f"; fi; done
+if [ $# -gt 0 ]; then
+  stat -c 'mode %a %n' "$@"; sha256sum "$@"
+  if [ -f "$UNIT" ]; then
+    while read -r l; do case $l in '#'* | ExecStart=*) echo "unit $l" ;; esac; done <"$UNIT"
+  fi
+  if [ -d /run/systemd/system ]; then
+    v=$(systemctl show -p ActiveState -p UnitFileState -p MainPID "${UNIT##*/}" 2>/dev/null); echo "$v"
+    pid=${v#*MainPID=}; pid=${pid%%[!0-9]*}
+    if [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/cmdline" ]; then
+      echo "runs $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+      if [ "/proc/$pid/exe" -ef "$PROGRAM" ]; then echo current; fi
+    fi
+  fi
+fi
 
 for disk in $DISKS; do
   s "disk $disk"

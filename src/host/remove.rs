@@ -105,6 +105,11 @@ fn script(removals: &[Removal]) -> Result<String, shlex::QuoteError> {
             Removal::IfEmpty(path) => {
                 writeln!(script, "rmdir -- {} 2>/dev/null || :", shlex::try_quote(path)?)
             }
+            Removal::IfEmptyTree(path) => writeln!(
+                script,
+                "[ ! -d {0} ] || find {0} -xdev -depth -type d -exec rmdir -- {{}} \\; 2>/dev/null || :",
+                shlex::try_quote(path)?
+            ),
         }
         .unwrap_or_default();
     }

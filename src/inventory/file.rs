@@ -179,7 +179,7 @@ fn read(check: &mut Check<'_>, root: &Node) -> Option<(Inventory, Places)> {
     nodes::compare(check, &parts, network, cluster.pool_size.as_ref(), at("nodes"));
     let client = volumes::read_client(check, node("client"), at("client"));
     let firewall = check.optional(&fields, "firewall", "auto", |_, t| values::auto_off(t));
-    let volumes = volumes::read(check, node("volumes"), at("volumes"));
+    let (volumes, driver_binary) = volumes::read(check, node("volumes"), at("volumes"));
     let known_hosts = known_hosts(check, &fields, &defaults, &parts);
     let nodes = nodes::complete(check, parts, &defaults, &known_hosts)?;
     let hosts = nodes.iter().filter(|n| !n.osds.is_empty()).count();
@@ -187,6 +187,7 @@ fn read(check: &mut Check<'_>, root: &Node) -> Option<(Inventory, Places)> {
     let places = Places {
         image_archive: cluster.image_archive.as_ref().map(|a| check.place(a.span)),
         password: cluster.password.map(|span| check.place(span)),
+        driver_binary: driver_binary.map(|span| check.place(span)),
     };
     let cluster = cluster.complete(hosts)?;
     let firewall = firewall.map_or(AutoOff::Auto, |f| f.it);

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use crate::image::Login;
 use crate::image::archive::Archived;
 use crate::secret::Secret;
+use crate::volume::program::Program;
 
 mod check;
 mod cluster;
@@ -322,6 +323,11 @@ pub enum AdminKey {
 pub struct Volumes {
     /// Which volume driver the nodes get.
     pub driver: VolumeDriver,
+    /// A cephdock for nodes on which this one does not run: of another architecture, or of another C library.
+    pub driver_binary: Option<PathBuf>,
+    /// The programs there are to send to nodes, the better ones first, once [`file::Loaded::read_programs`] has looked.
+    /// `None`: it has not, and nothing is planned for cephdock's own driver.
+    pub programs: Option<Vec<Program>>,
     /// Where a third-party plugin is pulled from instead, under the name given as driver.
     pub alias: Option<String>,
     /// A third-party plugin's settings. Values may be secrets.

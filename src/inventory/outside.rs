@@ -1,4 +1,4 @@
-//! What an inventory only names: the image archive and the registry's password. They are read before any node is
+//! What an inventory only names: the image archive, the registry's password, programs. They are read before any node is
 //! contacted, by the commands that need them, and what is wrong with them is a problem of the inventory.
 
 use std::fs::File;
@@ -12,12 +12,14 @@ use super::{Inventory, PasswordSource, VolumeDriver};
 use crate::image::archive::{self, ArchiveError};
 use crate::image::{Login, is_from, registry};
 use crate::secret::Secret;
+use crate::volume::program::{Program, ProgramError};
 
 /// Where in the inventory they are named.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Places {
     pub(super) image_archive: Option<Problem>,
     pub(super) password: Option<Problem>,
+    pub(super) driver_binary: Option<Problem>,
 }
 
 impl Loaded {
@@ -64,15 +66,47 @@ impl Loaded {
                 Ok(())
             }
             Err(wrong) => {
-                let mut problems = self.problem(self.places.password.as_ref(), wrong);
-                if must {
-                    return Err(problems);
-                }
-                problems.problems.iter_mut().for_each(|p| p.level = Level::Warning);
-                self.warnings.append(&mut problems.problems);
-                Ok(())
+                let problems = self.problem(self.places.password.as_ref(), wrong);
+                self.fail_or_warn(must, problems)
             }
         }
+    }
+
+    /// Looks into the programs that nodes may get as their volume driver: the one that the inventory names, and this very
+    /// one. A plan takes it to know which nodes have another. `must`: one that cannot be had is an error; otherwise a
+    /// warning, and nothing is said about drivers.
+    ///
+    /// # Errors
+    /// The inventory names one that cannot be read or is none.
+    pub fn read_programs(&mut self, must: bool) -> Result<(), Problems> {
+        let volumes = &mut self.inventory.volumes;
+        if volumes.driver != VolumeDriver::Cephdock {
+            return Ok(());
+        }
+        let mut programs = Vec::new();
+        if let Some(path) = &volumes.driver_binary {
+            match Program::read(path) {
+                Ok(program) => programs.push(program),
+                Err(error) => {
+                    let wrong = wrong_program(path, &error);
+                    let problems = self.problem(self.places.driver_binary.as_ref(), wrong);
+                    return self.fail_or_warn(must, problems);
+                }
+            }
+        }
+        // where this process cannot read itself, nodes that need it are told of
+        programs.extend(Program::this().ok());
+        volumes.programs = Some(programs);
+        Ok(())
+    }
+
+    fn fail_or_warn(&mut self, must: bool, mut problems: Problems) -> Result<(), Problems> {
+        if must {
+            return Err(problems);
+        }
+        problems.problems.iter_mut().for_each(|p| p.level = Level::Warning);
+        self.warnings.append(&mut problems.problems);
+        Ok(())
     }
 
     fn problem(&self, place: Option<&Problem>, wrong: Wrong) -> Problems {
@@ -104,6 +138,23 @@ fn wrong_archive(path: &Path, image: &str, error: &ArchiveError) -> Wrong {
                 [] => format!("save it by its name: `docker save -o {path} {image}`"),
                 [first, ..] => format!("write `image: {first}`, or {made}"),
             },
+        ),
+    }
+}
+
+fn wrong_program(path: &Path, error: &ProgramError) -> Wrong {
+    let path = quoted(&path.to_string_lossy());
+    match error {
+        ProgramError::Io(e) if e.kind() == io::ErrorKind::NotFound => Wrong::new(
+            format!("there is no file {path}"),
+            "name a cephdock that was built for the nodes, or leave `driver_binary` out",
+        ),
+        ProgramError::Io(_) => {
+            Wrong::new(format!("the program {path}: {error}"), "name a file that can be read")
+        }
+        ProgramError::Not => Wrong::new(
+            format!("{path} is no program for Linux"),
+            "name a cephdock that was built for the nodes, or leave `driver_binary` out",
         ),
     }
 }

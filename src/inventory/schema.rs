@@ -103,8 +103,14 @@ pub const CLIENT: Section = Section {
 /// `volumes:`
 pub const VOLUMES: Section = Section {
     title: "`volumes:`",
-    fields: &["driver", "alias", "settings"],
-    also: &[("plugin", "driver"), ("options", "settings"), ("env", "settings")],
+    fields: &["driver", "driver_binary", "alias", "settings"],
+    also: &[
+        ("plugin", "driver"),
+        ("binary", "driver_binary"),
+        ("driver_path", "driver_binary"),
+        ("options", "settings"),
+        ("env", "settings"),
+    ],
 };
 
 const SSH_ALSO: &[(&str, &str)] = &[

@@ -27,18 +27,30 @@ pub(super) fn read_client(check: &mut Check<'_>, node: Option<&Node>, at: Span) 
     client
 }
 
-/// Reads `volumes:`, absent or not.
-pub(super) fn read(check: &mut Check<'_>, node: Option<&Node>, at: Span) -> Volumes {
-    let mut volumes =
-        Volumes { driver: VolumeDriver::Cephdock, alias: None, settings: BTreeMap::new() };
+/// Reads `volumes:`, absent or not; and where it names a program.
+pub(super) fn read(
+    check: &mut Check<'_>,
+    node: Option<&Node>,
+    at: Span,
+) -> (Volumes, Option<Span>) {
+    let mut volumes = Volumes {
+        driver: VolumeDriver::Cephdock,
+        driver_binary: None,
+        programs: None,
+        alias: None,
+        settings: BTreeMap::new(),
+    };
     let Some(fields) = node.and_then(|n| check.fields(n, at, &schema::VOLUMES)) else {
-        return volumes;
+        return (volumes, None);
     };
     let named = check.optional(&fields, "driver", "cephdock", |_, t| driver(t));
     let unknown = fields.get("driver").is_some() && named.is_none();
     if let Some(found) = named {
         volumes.driver = found.it;
     }
+    let binary = check.optional(&fields, "driver_binary", "./cephdock-arm64", Check::path);
+    let place = binary.as_ref().map(|b| b.span);
+    volumes.driver_binary = binary.map(|b| b.it);
     let alias =
         check.optional(&fields, "alias", "r.example:5000/rexray/rbd", |_, t| values::reference(t));
     volumes.alias = alias.map(|a| a.it);
@@ -58,7 +70,15 @@ pub(super) fn read(check: &mut Check<'_>, node: Option<&Node>, at: Span) -> Volu
             }
         }
     }
-    volumes
+    let others = !unknown && volumes.driver != VolumeDriver::Cephdock;
+    if let Some((key, _)) = fields.get("driver_binary").filter(|_| others) {
+        check.error(
+            key.span,
+            "`driver_binary` is for cephdock's own driver only",
+            "leave `driver_binary` out, or write `driver: cephdock`",
+        );
+    }
+    (volumes, place)
 }
 
 fn driver(text: &str) -> Result<VolumeDriver, Wrong> {

@@ -13,6 +13,7 @@ use crate::facts::PackageManager;
 use crate::facts::firewall::PortRule;
 use crate::image::Login;
 use crate::secret::Secret;
+use crate::volume::program::Program;
 
 /// One primitive. It carries everything it needs: there is nothing left to choose when it is carried out.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +72,10 @@ pub enum Action {
     DisablePlugin(String),
     /// Removes a disabled plugin.
     RemovePlugin(String),
+    /// Sends a program to the node, sees that it runs there, and puts it in its place.
+    SendProgram(ProgramSpec),
+    /// Tells systemd about a unit: its name, and what shall become of it.
+    Service(String, Verb),
     /// Asks the mons until it is so.
     WaitUntil(Condition),
     /// Stops and removes a container of ours, of this cluster, and the volumes that nobody named.
@@ -116,6 +121,32 @@ pub enum Removal {
     All(String),
     /// A folder, if it is empty.
     IfEmpty(String),
+    /// A folder and those in it, as far as they are empty and nothing is mounted there.
+    IfEmptyTree(String),
+}
+
+/// A program for a node: owner root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramSpec {
+    /// The file on the operator's machine, with its size and digest.
+    pub program: Program,
+    /// Absolute path on the node.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What becomes of a systemd unit. All but the last read its file anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// It is started, and at every boot. Done when it says that it is ready.
+    Start,
+    /// It is stopped and started, and at every boot. Done when it says that it is ready.
+    Restart,
+    /// It is started at every boot.
+    Enable,
+    /// It is stopped, not started any more, and its file, at this path, is removed. One that is gone is no error.
+    Remove(String),
 }
 
 /// A disk that carries an OSD.
@@ -246,6 +277,16 @@ impl fmt::Display for Action {
             Self::EnablePlugin(name) => write!(f, "enable the plugin {name}"),
             Self::DisablePlugin(name) => write!(f, "disable the plugin {name}"),
             Self::RemovePlugin(name) => write!(f, "remove the plugin {name}"),
+            Self::SendProgram(spec) => {
+                let size = super::osds::size(spec.program.bytes);
+                write!(f, "send {} to {} ({size})", spec.program.name(), spec.path)
+            }
+            Self::Service(unit, verb) => match verb {
+                Verb::Start => write!(f, "start {unit}"),
+                Verb::Restart => write!(f, "restart {unit}"),
+                Verb::Enable => write!(f, "have {unit} started at boot"),
+                Verb::Remove(_) => write!(f, "stop and remove {unit}"),
+            },
             Self::WaitUntil(condition) => write!(f, "wait for {condition}"),
             Self::RemoveContainer(daemon, ..) => write!(f, "stop and remove {daemon}"),
             Self::RemoveLooks(_) => {
@@ -265,7 +306,7 @@ impl Removal {
     pub fn all(&self) -> Option<&str> {
         match self {
             Self::All(path) => Some(path),
-            Self::IfEmpty(_) => None,
+            Self::IfEmpty(_) | Self::IfEmptyTree(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fleet::{Fleet, Usable};
 use super::osds::{Osd, Osds};
-use super::{Action, FileSpec, Lane, Step, Waiting, Why, answers};
+use super::{Action, FileSpec, Lane, Step, Waiting, Why, answers, volumes};
 use crate::daemon::{DaemonId, conf, mgr, mon, osd};
 use crate::facts::IdentityFile;
 use crate::identity::{self, Identity};
@@ -68,7 +68,8 @@ pub(super) fn all(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
 /// The paths of the files above, whatever the node's roles.
 pub(super) fn watched(node: &NodeName) -> Vec<String> {
     let seed = mon::seed_dir(&DaemonId::mon(node));
-    let mut paths = [CONF, ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING].map(str::to_owned).to_vec();
+    let mut paths =
+        [CONF, ADMIN_KEYRING, volumes::KEYRING, BOOTSTRAP_OSD_KEYRING].map(str::to_owned).to_vec();
     paths.push(format!("{}/keyring", DaemonId::mgr(node).data_dir()));
     paths.extend(["mons", "join", "keyring"].map(|file| format!("{seed}/{file}")));
     paths
@@ -84,6 +85,9 @@ fn wanted(fleet: &Fleet, id: &Identity, node: &Usable, osds: &Osds) -> Vec<FileS
     file(CONF.into(), 0o644, 0o755, Secret::new(conf::text(fleet.want, id.fsid)));
     if wants_admin_key(fleet, node) {
         file(ADMIN_KEYRING.into(), 0o600, 0o755, mon::admin_entity(id).keyring(true));
+    }
+    if volumes::wants_keyring(fleet, node) {
+        file(volumes::KEYRING.into(), 0o600, 0o755, volumes::keyring(id));
     }
     if roles.osd {
         let keyring = mon::bootstrap_osd_entity(id).keyring(true);
@@ -134,6 +138,7 @@ pub(super) fn may_make_store(fleet: &Fleet, id: &Identity) -> bool {
 fn first_keyring(fleet: &Fleet, id: &Identity, osds: &Osds) -> Secret {
     let mut entities =
         vec![mon::mon_entity(id), mon::admin_entity(id), mon::bootstrap_osd_entity(id)];
+    entities.extend(volumes::entity(fleet.want, id));
     let mgrs = fleet.want.nodes.iter().filter(|n| n.roles.mgr);
     entities.extend(mgrs.map(|n| mgr::entity(id, &DaemonId::mgr(&n.name))));
     entities.extend(osds.all.iter().map(|o: &Osd| osd::entity(id, &o.daemon(), o.uuid)));

@@ -26,10 +26,11 @@ mod osds;
 pub mod plugins;
 pub mod reset;
 mod settle;
+mod volumes;
 
 pub use action::{
     Action, Ending, FileSpec, FirewallManager, ImageFile, MonCommand, OsdDisk, Place, PortsSpec,
-    Removal,
+    ProgramSpec, Removal, Verb,
 };
 pub use condition::Condition;
 pub use obstacles::{Obstacles, obstacles};
@@ -177,6 +178,8 @@ pub enum Why {
     FirstQuorum,
     /// It is not so yet; the text says what is seen now.
     NotYet(String),
+    /// The inventory asks for it no more.
+    NotWanted,
     /// The cluster is taken down.
     ClusterGoes,
     /// The node leaves the cluster.
@@ -208,6 +211,7 @@ impl fmt::Display for Why {
             Self::OldClients => f.write_str("older kernels and tools read no newer type of key"),
             Self::FirstQuorum => f.write_str("the mons have met"),
             Self::NotYet(seen) => f.write_str(seen),
+            Self::NotWanted => f.write_str("the inventory does not ask for it"),
             Self::ClusterGoes => f.write_str("the cluster is taken down"),
             Self::NodeLeaves => f.write_str("the node leaves the cluster"),
             Self::OnlyForCeph => f.write_str("it was there for Ceph alone"),
@@ -288,7 +292,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.stage(StageName::Daemons, daemons::start(fleet, id, &osds));
     plan.stage(StageName::Settle, settle::settle(fleet, id, &osds));
     plan.stage(StageName::Replace, daemons::replace(fleet, id, &osds));
-    let clients = [clients::all(fleet), plugins::all(fleet)].concat();
+    let clients = [clients::all(fleet), volumes::all(fleet, id), plugins::all(fleet)].concat();
     plan.stage(StageName::Clients, clients);
 
     plan.waiting = fleet.waiting();
@@ -301,6 +305,7 @@ fn all(fleet: &fleet::Fleet, id: &Identity) -> Result<Plan, Refusal> {
     plan.waiting.extend(settle::waiting(fleet));
     plan.waiting.extend(images::waiting(fleet));
     plan.waiting.extend(clients::waiting(fleet));
+    plan.waiting.extend(volumes::waiting(fleet));
     plan.waiting.extend(plugins::waiting(fleet));
     Ok(plan)
 }

@@ -28,8 +28,13 @@ use belongings::Belongings;
 /// Steps that take away what daemons and the cluster's files are not: one function for each thing that `up` makes on a
 /// node beside them (a firewall's rules, a module's file, a volume driver). Each is given a node as it was seen, plans
 /// nothing where nothing of it is there, and has its steps done before the node's files go.
-const UNDO: &[fn(&Target, &Usable) -> Vec<Step>] =
-    &[super::plugins::undo, super::clients::undo, super::firewall::undo, super::images::undo];
+const UNDO: &[fn(&Target, &Usable) -> Vec<Step>] = &[
+    super::volumes::undo,
+    super::plugins::undo,
+    super::clients::undo,
+    super::firewall::undo,
+    super::images::undo,
+];
 
 /// The cluster that is to go.
 #[derive(Debug, Clone, PartialEq)]

@@ -107,7 +107,9 @@ fn node_status(node: &Node, facts: &Facts, cluster: Option<&ClusterFacts>) -> No
         reachable: error.is_none(),
         error,
         daemons: daemons.into_values().collect(),
-        volume_driver: None,
+        volume_driver: seen
+            .filter(|f| f.driver.active)
+            .map(|_| crate::volume::unit::DRIVER.to_owned()),
         rbd: seen.map(|f| RbdStatus {
             available: f.client.module.is_available(),
             loaded: f.client.module.is_loaded(),

@@ -16,6 +16,7 @@ pub mod command;
 pub mod driver;
 pub mod kernel;
 pub mod options;
+pub mod program;
 pub mod protocol;
 pub mod rbd;
 mod reconcile;

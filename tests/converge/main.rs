@@ -12,6 +12,7 @@ mod reset;
 #[path = "../sim/mod.rs"]
 mod sim;
 mod steps;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -175,8 +175,9 @@ impl Lab {
             assert!(text.contains(old), "the inventory has no {old:?}:\n{text}");
             text = text.replace(old, new);
         }
-        // installing ceph-common takes minutes on these nodes, and has a test file of its own
-        text += "client: {packages: off}\n";
+        // installing ceph-common takes minutes on these nodes, and a debug build is large to send: both have test files of
+        // their own
+        text += "client: {packages: off}\nvolumes: {driver: none}\n";
         let path = self.dir.join(format!("{}.yaml", number()));
         fs::write(&path, text).expect("an inventory");
         path

@@ -81,9 +81,13 @@ impl Own {
 
     /// Runs `cephdock -i INVENTORY ARGS` to its end, as the admin.
     pub(crate) fn cephdock(&self, inventory: &Path, args: &[&str]) -> Run {
-        let path = inventory.to_str().expect("text");
-        let all = [&["run", env!("CARGO_BIN_EXE_cephdock"), "-i", path], args].concat();
-        self.lab(SECONDS, &all)
+        self.cephdock_as(Path::new(env!("CARGO_BIN_EXE_cephdock")), inventory, args)
+    }
+
+    /// The same with another build of it.
+    pub(crate) fn cephdock_as(&self, program: &Path, inventory: &Path, args: &[&str]) -> Run {
+        let (program, path) = (program.to_str().expect("text"), inventory.to_str().expect("text"));
+        self.lab(SECONDS, &[&["run", program, "-i", path], args].concat())
     }
 
     /// Starts `cephdock`, to be looked at and killed while it runs.

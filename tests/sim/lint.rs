@@ -32,7 +32,9 @@ pub(crate) fn problems(want: &Inventory, seen: &Facts, id: &Identity, plan: &Pla
 /// No key of the cluster can be read where plans are shown.
 fn secrets(want: &Inventory, id: &Identity, plan: &Plan) -> Vec<String> {
     let mut names: Vec<String> =
-        ["mon.", "client.admin", "client.bootstrap-osd"].map(str::to_owned).to_vec();
+        ["mon.", "client.admin", "client.bootstrap-osd", "client.cephdock"]
+            .map(str::to_owned)
+            .to_vec();
     names.extend(want.nodes.iter().map(|n| DaemonId::mgr(&n.name).entity()));
     let mut keys: Vec<_> = names.iter().map(|name| id.key(name)).collect();
     for spec in plan.stages.iter().flat_map(|s| &s.lanes).flat_map(specs) {

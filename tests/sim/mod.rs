@@ -20,7 +20,7 @@ use cephdock::identity::Identity;
 use cephdock::image::ImageFact;
 use cephdock::image::archive::Archived;
 use cephdock::inventory::file::parse;
-use cephdock::inventory::{Inventory, NodeName};
+use cephdock::inventory::{Inventory, NodeName, VolumeDriver};
 use cephdock::plan::{self, Action, Condition, Plan, Refusal, reset};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -32,6 +32,7 @@ pub(crate) mod lint;
 pub(crate) mod node;
 pub(crate) mod plugin;
 mod remove;
+pub(crate) mod service;
 
 pub(crate) use node::NodeState;
 
@@ -87,12 +88,18 @@ struct Shared {
     stop: watch::Sender<bool>,
 }
 
-/// Reads an inventory.
+/// Reads an inventory. One that says nothing of `volumes:` asks for no driver here, so that tests of other things need
+/// not look at it; the program that nodes get is the first version of cephdock.
 pub(crate) fn inventory(text: &str) -> Inventory {
-    match parse(text, Path::new("inventory.yaml"), Some(Path::new("/root"))) {
+    let mut want = match parse(text, Path::new("inventory.yaml"), Some(Path::new("/root"))) {
         Ok(loaded) => loaded.inventory,
         Err(problems) => panic!("{problems}"),
+    };
+    if !text.contains("volumes:") {
+        want.volumes.driver = VolumeDriver::None;
     }
+    want.volumes.programs = Some(vec![service::program("1")]);
+    want
 }
 
 /// A node's name.

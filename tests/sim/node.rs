@@ -18,6 +18,7 @@ use cephdock::secret::sha256;
 use uuid::Uuid;
 
 use super::firewall::Firewall;
+use super::service::Service;
 use super::{Fault, World};
 
 const CONF: &str = "/etc/ceph/ceph.conf";
@@ -48,6 +49,11 @@ pub(crate) struct NodeState {
     pub(crate) plugin: Option<super::plugin::Plugin>,
     /// RBD images that are mapped here.
     pub(crate) mapped: Vec<MappedRbd>,
+    /// systemd runs it.
+    pub(crate) systemd: bool,
+    pub(crate) arch: String,
+    pub(crate) kernel: String,
+    pub(crate) service: Service,
     image: String,
     /// The newest type of key that the image reads, and whether this process has found it out.
     pub(crate) reads: KeyType,
@@ -74,10 +80,15 @@ impl Default for NodeState {
                 ceph: true,
                 rbd: Some("18.2.7".into()),
                 module: RbdModule::Builtin,
+                features: Some(0x3d),
             },
             firewall: None,
             plugin: None,
             mapped: Vec::new(),
+            systemd: true,
+            arch: "x86_64".into(),
+            kernel: "6.1.0".into(),
+            service: Service::default(),
             image: String::new(),
             reads: KeyType::Aes,
             looked: false,
@@ -216,6 +227,9 @@ impl NodeState {
         let watched = |path: &str| path != identity::PATH;
         NodeFacts {
             hostname: "host".into(),
+            arch: self.arch.clone(),
+            kernel: self.kernel.clone(),
+            driver: super::service::facts(self),
             addresses: self.addresses.clone(),
             files: self.files.iter().filter(|(p, _)| watched(p)).map(fact).collect(),
             conf: read(CONF)
@@ -313,40 +327,51 @@ impl World {
                 for file in files {
                     self.write(at, file);
                 }
-                return Ok(());
+                Ok(())
             }
             Action::Ceph(commands) => {
                 for command in commands.iter().filter(|_| !half) {
                     self.command(at, command)?;
                 }
-                return Ok(());
+                Ok(())
             }
             Action::OpenPorts(spec) | Action::ClosePorts(spec) => {
                 let rules = if half { &spec.rules[..spec.rules.len() / 2] } else { &spec.rules };
                 let firewall = self.nodes.get_mut(at).and_then(|n| n.firewall.as_mut());
                 let firewall = firewall.ok_or("firewall-cmd: not found")?;
-                return firewall.change(rules, matches!(action, Action::OpenPorts(_)));
+                firewall.change(rules, matches!(action, Action::OpenPorts(_)))
             }
-            Action::Exec(daemon, argv) if !half => return self.exec(at, daemon, argv),
-            Action::Exec(..) | Action::WaitUntil(_) => return Ok(()),
-            Action::InstallTools(..) | Action::LoadModule(_) => {
-                return self.equip_client(at, action, half);
-            }
+            Action::Exec(daemon, argv) if !half => self.exec(at, daemon, argv),
+            Action::Exec(..) | Action::WaitUntil(_) => Ok(()),
+            Action::InstallTools(..) | Action::LoadModule(_) => self.equip_client(at, action, half),
             Action::PullPlugin { .. }
             | Action::SetPlugin { .. }
             | Action::EnablePlugin(_)
             | Action::DisablePlugin(_)
             | Action::RemovePlugin(_) => {
-                return if half { Ok(()) } else { self.plugin(at, action) };
+                if half {
+                    Ok(())
+                } else {
+                    self.plugin(at, action)
+                }
             }
             Action::RemoveFiles(removals) => {
                 let removals = if half { &removals[..removals.len() / 2] } else { removals };
                 self.remove_files(at, removals);
-                return Ok(());
+                Ok(())
             }
             Action::WipeDisk(disk) => {
-                return if half { Ok(()) } else { self.wipe(at, disk) };
+                if half {
+                    Ok(())
+                } else {
+                    self.wipe(at, disk)
+                }
             }
+            Action::SendProgram(spec) => {
+                self.send_program(at, spec, half);
+                Ok(())
+            }
+            Action::Service(_, verb) => self.service(at, verb, half),
             Action::PullImage { .. }
             | Action::LoadImage(_)
             | Action::LookIntoImage(_)
@@ -354,8 +379,17 @@ impl World {
             | Action::RemoveContainer(..)
             | Action::Run(_)
             | Action::Start(_)
-            | Action::Replace(_) => {}
+            | Action::Replace(_) => self.act_in_docker(at, action, fault),
         }
+    }
+
+    fn act_in_docker(
+        &mut self,
+        at: &NodeName,
+        action: &Action,
+        fault: &Fault,
+    ) -> Result<(), String> {
+        let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs);
         let node = self.nodes.get_mut(at).expect("hosts are made from nodes");
         if let Some(why) = &node.docker_down {
             return Err(why.clone());

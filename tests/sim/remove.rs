@@ -70,6 +70,9 @@ impl World {
             node.stores.retain(|id, _| !within(&format!("/var/lib/ceph/mon/ceph-{id}")));
             node.osds.retain(|number, _| !within(&DaemonId::osd(*number).data_dir()));
         }
+        if let Some(crime) = node.forget_service(removals) {
+            self.crimes.push(format!("{at}: {crime}"));
+        }
         // a cluster is gone with its last store
         let stores: BTreeSet<_> = self
             .nodes

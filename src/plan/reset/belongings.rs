@@ -10,6 +10,7 @@ use crate::plan::Removal;
 use crate::plan::action::PARTIAL;
 use crate::plan::files::{ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING, CONF};
 use crate::plan::fleet::Usable;
+use crate::plan::volumes;
 use crate::secret::{Secret, sha256};
 
 const ETC: &str = "/etc/ceph";
@@ -137,11 +138,15 @@ impl<'a> Belongings<'a> {
         if path == ADMIN_KEYRING {
             return self.key(path, |id| mon::admin_entity(id).keyring(true));
         }
+        if path == volumes::KEYRING {
+            return self.key(path, volumes::keyring);
+        }
         if path == BOOTSTRAP_OSD_KEYRING {
             return self.key(path, |id| mon::bootstrap_osd_entity(id).keyring(true));
         }
         if let Some(whole) = path.strip_suffix(PARTIAL) {
-            let name = [CONF, ADMIN_KEYRING, BOOTSTRAP_OSD_KEYRING].contains(&whole);
+            let name =
+                [CONF, ADMIN_KEYRING, volumes::KEYRING, BOOTSTRAP_OSD_KEYRING].contains(&whole);
             return name.then_some(Kind::Plain);
         }
         let (folder, name) = path.strip_prefix(LIB)?.strip_prefix('/')?.split_once('/')?;

@@ -30,7 +30,7 @@ const FRESH: Duration = Duration::from_secs(3);
 /// After this, what is known is answered instead.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Of all features that krbd can have, those a volume gets: bit, name.
-const FEATURES: [(u64, &str); 5] = [
+pub const FEATURES: [(u64, &str); 5] = [
     (1, "layering"),
     (4, "exclusive-lock"),
     (8, "object-map"),
@@ -57,12 +57,12 @@ pub struct Settings {
 impl Settings {
     /// The state's file.
     pub fn state(&self) -> PathBuf {
-        self.root.join("volumes.json")
+        self.root.join(super::unit::STATE)
     }
 
     /// The folder below which everything is mounted.
     pub fn volumes(&self) -> PathBuf {
-        self.root.join("volumes")
+        self.root.join(super::unit::VOLUMES)
     }
 
     /// Where an image's filesystem is mounted. Its id is in it, so that a name made anew meets nothing old.
