@@ -5,6 +5,7 @@ mod lab_support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use lab_support::own::Own;
 
@@ -66,6 +67,38 @@ fn nodes_join_and_two_operators_take_turns() {
     a_mgr_joins(&lab, &inventory);
     while_another_is_at_work(&lab, &inventory);
     lab.cephdock(&inventory, &["plan", "--check"]).exits(0);
+    an_archive_for_whoever_helps(&lab, &inventory);
+}
+
+/// It holds what it says, and of the cluster's secrets none: nor do the nodes' journals, containers and process lists.
+fn an_archive_for_whoever_helps(lab: &Own, inventory: &Path) {
+    let archive = inventory.with_file_name("support.tar.gz");
+    drop(fs::remove_file(&archive));
+    let path = archive.to_str().expect("text");
+    lab.cephdock(inventory, &["support", "-o", path]).exits(0).says(&["Keys and passwords"]);
+    lab.cephdock(inventory, &["support", "-o", path]).exits(1).says(&["cannot be made"]);
+    let unpacked = Command::new("tar").args(["-xzOf", path]).output().expect("tar runs");
+    let text = String::from_utf8_lossy(&unpacked.stdout);
+    for part in ["in the cellar", "HEALTH_OK", "cluster.json", "up --json"] {
+        let names = Command::new("tar").args(["-tzf", path]).output().expect("tar runs").stdout;
+        let there = text.contains(part) || String::from_utf8_lossy(&names).contains(part);
+        assert!(there, "{part} is not in the archive");
+    }
+    let keys = lab.sh("N1", "docker exec mon ceph auth ls 2>/dev/null | sed -n 's/^.*key: //p'");
+    let seed = lab.sh(
+        "N1",
+        r#"sed -n 's/.*"seed" *: *"\(.*\)".*/\1/p' /var/lib/ceph/cephdock/identity.json"#,
+    );
+    let secrets: Vec<&str> = keys.lines().chain(seed.lines()).collect();
+    assert!(secrets.len() > 7 && secrets.iter().all(|s| s.len() > 30), "{} secrets", secrets.len());
+    assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret is in the archive");
+    for node in ["N1", "N2", "N3", "N4"] {
+        let shown = "journalctl --no-pager -q; ps axeww -o args; docker ps -aq | xargs -r docker inspect; \
+             for c in $(docker ps -aq); do docker logs $c 2>&1; done";
+        let shown = lab.sh(node, shown);
+        let found = secrets.iter().any(|secret| shown.contains(secret));
+        assert!(!found, "a secret can be seen on {node}");
+    }
 }
 
 fn mistakes_leave_the_inventory_alone(lab: &Own, inventory: &Path) {
