@@ -19,7 +19,8 @@ def flush(osd, epoch):
     """Has an OSD that knows the map of this epoch report now."""
     try:
         code, out, said = cluster.osd_command(osd, json.dumps({"prefix": "status", "format": "json"}), b"")
-        if code == 0 and json.loads(out)["newest_map"] < epoch:
+        # a number until Ceph 19, a text since 20
+        if code == 0 and int(json.loads(out)["newest_map"]) < epoch:
             return {"code": -11, "out": "", "said": "does not know the newest map yet"}
         if code == 0:
             code, out, said = cluster.osd_command(osd, json.dumps({"prefix": "flush_pg_stats", "format": "json"}), b"")
