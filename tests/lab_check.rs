@@ -19,7 +19,8 @@ const IMAGE: &str = "registry.lab:5000/ceph/ceph:v18";
 const CLUSTER: &str = "  public_network: 10.32.3.0/24
   image: registry.lab:5000/ceph/ceph:v18
   config: {mon: {mon_data_avail_warn: 1, mon_data_avail_crit: 1}}
-client: {packages: off}";
+client: {packages: off}
+volumes: {driver: none}";
 const ENTRIES: &str =
     "  - {name: C1, address: 10.32.3.61, roles: [mon, mgr, osd], osds: [{file: 2GiB}]}
   - {name: C2, address: 10.32.3.62, roles: [mon, mgr, osd], osds: [{file: 2GiB}]}
