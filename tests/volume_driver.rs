@@ -35,6 +35,7 @@ struct Cluster {
     owners: Mutex<BTreeMap<String, String>>,
     made: Mutex<u32>,
     formatted: Mutex<Vec<String>>,
+    grown: Mutex<Vec<String>>,
 }
 
 /// One node, its kernel and its way to the cluster.
@@ -311,6 +312,12 @@ impl Kernel for Node {
         Ok(())
     }
 
+    async fn grow(&self, device: &Path, _: &Path, _: Fs) -> Result<(), Failed> {
+        let name = self.image_of(device);
+        self.cluster.grown.lock().unwrap().push(name);
+        Ok(())
+    }
+
     async fn unmount(&self, at: &Path) -> Result<(), Failed> {
         self.mounts.lock().unwrap().retain(|m| m.at != at);
         Ok(())
@@ -559,6 +566,20 @@ async fn many_nodes_may_read_what_was_made_from_a_snapshot() {
     world.cluster.images.lock().unwrap().get_mut("data").unwrap().snapshots = 1;
     let said = remove(&a, "data").await.unwrap_err();
     assert!(said.contains("snapshot"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filesystem_grows_with_its_image_when_it_is_mounted() {
+    let world = World::new();
+    let a = world.driver(&world.a);
+    create(&a, "data", &[]).await.unwrap();
+    mount(&a, &world.a, "data", "one").await.unwrap();
+    unmount(&a, "data", "one").await;
+    assert!(world.cluster.grown.lock().unwrap().is_empty(), "it has all of its image");
+    world.cluster.images.lock().unwrap().get_mut("data").unwrap().size *= 2;
+    settle().await;
+    mount(&a, &world.a, "data", "two").await.unwrap();
+    assert_eq!(*world.cluster.grown.lock().unwrap(), ["data"]);
 }
 
 #[tokio::test(start_paused = true)]

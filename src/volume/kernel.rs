@@ -90,6 +90,13 @@ pub trait Kernel: Send + Sync + 'static {
         fs: Fs,
         options: &str,
     ) -> impl Future<Output = Result<(), Failed>> + Send;
+    /// Grows the filesystem that is mounted there to what the device has. Does nothing where it has all of it.
+    fn grow(
+        &self,
+        device: &Path,
+        at: &Path,
+        fs: Fs,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
     /// Unmounts it, if nobody uses it.
     fn unmount(&self, at: &Path) -> impl Future<Output = Result<(), Failed>> + Send;
     /// Makes the folder that containers see, unless it is there.
@@ -265,6 +272,13 @@ impl Kernel for Linux {
         }
         args.extend([device.as_os_str(), at.as_os_str()]);
         command::run("mount", args, MOUNT).await.map(drop)
+    }
+
+    async fn grow(&self, device: &Path, at: &Path, fs: Fs) -> Result<(), Failed> {
+        match fs {
+            Fs::Ext4 => command::run("resize2fs", [device], MOUNT).await.map(drop),
+            Fs::Xfs => command::run("xfs_growfs", [at], MOUNT).await.map(drop),
+        }
     }
 
     async fn unmount(&self, at: &Path) -> Result<(), Failed> {

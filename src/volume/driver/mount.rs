@@ -149,6 +149,16 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         }
         let at = self.settings.mountpoint(name, &known.image_id);
         self.mount_fs(name, made, &device, &at, read_only).await?;
+        // one made from a snapshot may have had an image that had grown, and a filesystem that had not yet
+        if !read_only && (known.size > made.size || made.from.is_some()) {
+            // a volume that has not grown is better than none
+            if let Err(error) = self.kernel.grow(&device.path(), &at, made.fs).await {
+                (self.log)(
+                    Level::Warning,
+                    &format!("{name}: its filesystem has not grown: {error}"),
+                );
+            }
+        }
         if !read_only {
             let folder = Folder { mode: made.mode, uid: made.uid, gid: made.gid };
             self.kernel.make_folder(&at.join(DATA), folder).map_err(|error| {
