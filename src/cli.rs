@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::inventory::NodeName;
 
+mod volume;
+
+pub use volume::{Snap, SnapName, Unstick, Volume, VolumeGrow, VolumeName};
+
 /// Turns plain Docker hosts into a Ceph cluster: one inventory, SSH, one command.
 ///
 /// cephdock looks at every node, plans what is missing and does it, until nothing is. Run it again and nothing happens;
@@ -153,6 +157,13 @@ pub enum Command {
         after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty"
     )]
     Ceph(Ceph),
+    /// See and mend the volumes of all nodes, and prove that they work.
+    #[command(after_help = volume::EXAMPLES)]
+    Volume {
+        /// What to do.
+        #[command(subcommand)]
+        command: Volume,
+    },
     /// Serve Docker's volumes on this node: what systemd runs, installed by `up`.
     ///
     /// Listens where Docker looks for a volume driver called cephdock, maps images with this machine's `rbd` and mounts

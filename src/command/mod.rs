@@ -32,6 +32,7 @@ mod reset;
 mod status;
 mod support;
 mod up;
+mod volume;
 mod volume_driver;
 
 /// How a command ended, as its exit code.
@@ -86,6 +87,7 @@ async fn dispatch(global: cli::Global, command: Command) -> Exit {
         Command::Logs(options) => logs::run(&global, &options).await,
         Command::Plugin(cli::Plugin::Mirror(options)) => plugin::run(&global, &options).await,
         Command::Ceph(options) => ceph::run(&global, &options).await,
+        Command::Volume { command } => volume::run(&global, command).await,
         Command::VolumeDriver(options) => volume_driver::run(&global, &options).await,
         Command::Completions(options) => help::completions(&global, &options),
         Command::Man(options) => help::man(&global, &options),

@@ -33,6 +33,8 @@ mod reports;
 mod service;
 mod survey;
 mod talk;
+mod trial;
+mod volumes;
 mod wait;
 
 pub use lock::{LockError, OperatorLock};

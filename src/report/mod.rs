@@ -39,6 +39,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod volume_view;
 
 pub use error::Failure;
 pub use journal::journal;

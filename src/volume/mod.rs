@@ -7,6 +7,8 @@
 //!                                              reconcile    brings the node in line with the state
 //! ```
 //!
+//! `cephdock volume`, which an operator runs over all nodes at once, is another matter: its map is in `fleet`.
+//!
 //! What holds everywhere: the kernel is right, then Ceph, then the state file. What is mapped is told apart by image id,
 //! never by name. Nothing is forced: a device or a filesystem that is in use stays, and is tried again.
 
@@ -14,6 +16,7 @@ use std::fmt;
 
 pub mod command;
 pub mod driver;
+pub mod fleet;
 pub mod kernel;
 pub mod options;
 pub mod program;

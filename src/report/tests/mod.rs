@@ -12,6 +12,7 @@ use super::{Failure, error, text};
 mod checks;
 mod run;
 mod views;
+mod volumes;
 
 const PLAIN: Screen = Screen { width: 80, height: 24, color: false, unicode: true };
 const ASCII: Screen = Screen { unicode: false, ..PLAIN };
