@@ -12,7 +12,7 @@ use lab_support::{Run, until};
 
 /// An image with a shell and a few programs of the node's own, made on the node: `docker run ... t`.
 const IMAGE: &str = r#"set -e
-programs="/bin/sh /bin/cat /bin/sleep /bin/sync /bin/ls /bin/stat /bin/touch"
+programs="/bin/sh /bin/cat /bin/sleep /bin/sync /bin/ls /bin/stat /bin/touch /bin/df"
 libraries=$(ldd $programs | grep -o '/[^ ]*' | grep -v ':$' | sort -u)
 mkdir -p /t/image; tar -ch --absolute-names $programs $libraries 2>/dev/null | docker import - t >/dev/null"#;
 
@@ -269,6 +269,7 @@ fn a_volume_moves_between_nodes_with_the_kernels_own_rbd() {
             scope.spawn(|| lab.sh(node, IMAGE));
         }
     });
+    operators_commands(&lab, &cephdock);
     one_node_has_it_and_then_another(&lab, &cephdock);
     it_comes_back_after_a_power_cut(&lab);
     reset_takes_the_driver_and_not_from_under_a_volume(&lab, &cephdock);
@@ -365,4 +366,102 @@ fn reset_takes_the_driver_and_not_from_under_a_volume(
         let left = lab.sh(node, "find /etc /run /usr/local /var/lib -xdev -name '*cephdock*' ! -name cephdock.lock; systemctl list-units --all -q '*cephdock*'; pidof cephdock-volume-driver || true");
         assert_eq!(left.trim(), "", "left on {node}");
     }
+}
+
+/// `cephdock volume`, on two nodes without any volumes, and without any afterwards.
+fn operators_commands(lab: &Own, cephdock: &dyn Fn(&[&str]) -> Run) {
+    let volume = |args: &[&str]| cephdock(&[&["volume"], args].concat());
+    the_same_data_on_every_node(lab, &volume);
+    a_name_that_a_stopped_container_holds(lab, &volume);
+    a_mapping_of_an_image_that_is_gone(lab, &volume);
+    snapshots_and_growing_while_it_is_written_to(lab, &volume);
+    let left = volume(&["ls", "--json"]).ok().json();
+    assert_eq!(left["volumes"], serde_json::json!([]), "{left}");
+}
+
+type Volume<'a> = &'a dyn Fn(&[&str]) -> Run;
+
+const RUN: &str = "--net=host -v data:/data --volume-driver cephdock t";
+
+fn the_same_data_on_every_node(lab: &Own, volume: Volume<'_>) {
+    // a node without the image of Ceph's makes do with programs of its own
+    lab.sh("W2", "docker tag registry.lab:5000/ceph/ceph:v18 kept && docker rmi registry.lab:5000/ceph/ceph:v18");
+    let proof = volume(&["test", "--json"]).ok().json();
+    lab.sh("W2", "docker tag kept registry.lab:5000/ceph/ceph:v18 && docker rmi kept");
+    assert_eq!(proof["passed"], true, "{proof}");
+    assert_eq!(proof["nodes"].as_array().map(Vec::len), Some(2), "{proof}");
+    for node in ["W1", "W2"] {
+        let left = "docker ps -aq -f label=cephdock.test; docker images -q 'cephdock-test-*'; docker volume ls -q; ls /sys/bus/rbd/devices";
+        assert_eq!(lab.sh(node, left), "", "{node}");
+    }
+    lab.sh("W2", "systemctl stop cephdock-volume-driver");
+    volume(&["test"]).exits(1).says(&["1 of 2 nodes", "driver does not run there"]);
+    lab.sh("W2", "systemctl start cephdock-volume-driver");
+}
+
+fn a_name_that_a_stopped_container_holds(lab: &Own, volume: Volume<'_>) {
+    lab.sh("W1", "docker volume create -d cephdock -o size=64MiB data");
+    lab.sh("W2", &format!("docker run --name w2 {RUN} ls /data"));
+    volume(&["rm", "data", "--yes"]).exits(3).says(&["container w2 on node W2 is stopped"]);
+    lab.sh("W1", "docker volume rm data");
+    lab.ssh("W2", "docker volume create -d cephdock data").exits(1).says(&["found references"]);
+    volume(&["ls"]).ok().says(&["gone, and still held by W2"]);
+    volume(&["unstick", "data", "--yes"]).ok().says(&["nothing holds the name data any more"]);
+    lab.sh(
+        "W2",
+        "docker volume create -d cephdock -o size=64MiB data && docker start -a w2 && docker rm w2",
+    );
+}
+
+fn a_mapping_of_an_image_that_is_gone(lab: &Own, volume: Volume<'_>) {
+    lab.sh("W2", "rbd --id cephdock map data && mkdir -p /mnt/x && mount /dev/rbd0 /mnt/x");
+    volume(&["rm", "data", "--yes"]).exits(3).says(&["mapped on node W2", "mounted at /mnt/x"]);
+    lab.sh("W1", "docker exec mon rbd trash mv data"); // which looks for no watchers
+    volume(&["ls"]).ok().says(&["gone, and still held by W2"]);
+    until("the volume to be made anew", 20, || {
+        // for some seconds Docker is told that it is still there
+        let create =
+            "docker volume create -d cephdock -o size=64MiB data && rbd --id cephdock info data";
+        let seen = lab.ssh("W1", create);
+        if seen.code == 0 { Ok(()) } else { Err(seen.all()) }
+    });
+    volume(&["inspect", "data"]).ok().says(&["stale mapping on W2", "/dev/rbd0 on W2, stale"]);
+    volume(&["unstick", "data", "--yes"]).exits(4).says(&["somebody uses it (mounted at /mnt/x)"]);
+    lab.sh("W2", "umount /mnt/x");
+    volume(&["unstick", "data", "--yes"]).ok().says(&["unmap /dev/rbd0"]);
+    assert_eq!(lab.sh("W2", "ls /sys/bus/rbd/devices"), "");
+    lab.sh("W2", &format!("docker run --rm {RUN} ls -A /data"));
+    volume(&["rm", "data", "--yes"]).ok();
+    lab.sh("W1", "docker exec mon rbd trash rm $(docker exec mon rbd trash ls | cut -d' ' -f1)");
+    lab.sh("W2", "docker volume ls -q | grep . && exit 1; true");
+}
+
+fn snapshots_and_growing_while_it_is_written_to(lab: &Own, volume: Volume<'_>) {
+    let writes = "sh -c 'while :; do echo line >>/data/f; sleep 0.2; done'";
+    lab.sh("W1", "docker volume create -d cephdock -o size=64MiB data");
+    lab.sh("W1", &format!("docker run -d --name w1 {RUN} {writes}"));
+    volume(&["snap", "create", "data", "monday"]).exits(3).says(&["exclusively", "lock=shared"]);
+    volume(&["grow", "data", "96MiB"]).exits(3).says(&["container w1 on node W1"]);
+    lab.sh("W1", "docker rm -f w1");
+    volume(&["grow", "data", "96MiB"]).ok().says(&["when it is mounted next"]);
+    let room = |seen: &str| -> u64 {
+        let blocks = seen.lines().nth(1).and_then(|l| l.split_whitespace().nth(1));
+        blocks.and_then(|b| b.parse::<u64>().ok()).unwrap_or_else(|| panic!("{seen}")) / 1024
+    };
+    let seen = room(&lab.sh("W2", &format!("docker run --rm {RUN} df -k /data")));
+    assert!(seen > 70, "{seen} MiB: the filesystem grew when it was mounted");
+    volume(&["rm", "data", "--yes"]).ok();
+    lab.sh("W1", "docker volume create -d cephdock -o size=64MiB -o lock=shared data");
+    lab.sh("W1", &format!("docker run -d --name w1 {RUN} {writes}"));
+    volume(&["snap", "create", "data", "monday"]).ok().says(&["held still on W1"]);
+    volume(&["grow", "data", "96MiB"]).ok().says(&["its filesystem on W1 too"]);
+    let seen = room(&lab.sh("W1", "docker exec w1 df -k /data"));
+    assert!(seen > 70, "{seen} MiB: the filesystem grew while it was written to");
+    volume(&["snap", "rollback", "data", "monday", "--yes"]).exits(3).says(&["mapped on node W1"]);
+    lab.sh("W1", "docker exec w1 touch /data/later; docker rm -f w1");
+    volume(&["snap", "rollback", "data", "monday", "--yes"]).ok();
+    let seen = lab.sh("W1", &format!("docker run --rm {RUN} ls /data"));
+    assert_eq!(seen, "f\n", "what came later is gone, and what was there before is not");
+    volume(&["snap", "rm", "data", "monday", "--yes"]).ok();
+    volume(&["rm", "data", "--yes"]).ok();
 }
