@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::Fleet;
-use super::{Action, Finding, Waiting, clients, firewall, foreign, images, osds, plugins};
+use super::{Action, Finding, Waiting, clients, firewall, foreign, images, osds, plugins, volumes};
 use crate::facts::firewall::{PortRule, Running};
 use crate::facts::{Docker, DockerFacts, Facts, Seen};
 use crate::identity::Identity;
@@ -23,7 +23,7 @@ pub struct Obstacles {
     pub firewall: Vec<Waiting>,
     /// Nodes that have different images of one name.
     pub images: Vec<Waiting>,
-    /// What nodes lack as clients, and what is odd about their volume plugins.
+    /// What nodes lack as clients, what keeps the volume driver from them, and what is odd about their volume plugins.
     pub clients: Vec<Waiting>,
     /// Ports that `up` is going to open, by node.
     pub opens: BTreeMap<NodeName, BTreeSet<PortRule>>,
@@ -48,7 +48,8 @@ pub fn obstacles(want: &Inventory, seen: &Facts, id: &Identity) -> Obstacles {
         lost,
         firewall: firewall::waiting(&fleet),
         images: images::waiting(&fleet),
-        clients: [clients::waiting(&fleet), plugins::waiting(&fleet)].concat(),
+        clients: [clients::waiting(&fleet), volumes::waiting(&fleet), plugins::waiting(&fleet)]
+            .concat(),
         opens: opens(&fleet),
     }
 }
