@@ -66,10 +66,12 @@ impl Drop for Registry {
 fn inventory(lab: &Lab, cluster: &str) -> std::path::PathBuf {
     let nodes = "  - {name: I1, address: 10.32.3.41, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
          - {name: I2, address: 10.32.3.42, roles: [osd], osds: [{file: 3GiB}]}\n";
+    // nspawn nodes have no rbd in their kernel
+    let volumes = if cluster.contains("volumes:") { "" } else { "volumes: {driver: none}\n" };
     // nspawn nodes have this machine's disk, which may be fuller than a mon likes
     let text = format!(
         "cluster:\n  public_network: 10.32.3.0/24\n  config: {{global: {{mgr_initial_modules: iostat nfs}}, mon: \
-         {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{cluster}{}\nclient: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n{nodes}",
+         {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{cluster}{}\nclient: {{packages: off}}\n{volumes}nodes:\n{nodes}",
         lab.login()
     );
     lab.write("inventory.yaml", &text)
