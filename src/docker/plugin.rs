@@ -108,11 +108,14 @@ async fn call(
         request = request.header(REGISTRY_LOGIN, URL_SAFE.encode(json));
     }
     let request = request.body(Full::<Bytes>::default()).map_err(|e| failed(e.into()))?;
-    let all = async {
-        let response = client.request(request).await.map_err(|e| failed(e.into()))?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.map_err(|e| failed(e.into()))?;
-        Ok((status, body.to_bytes()))
-    };
-    in_time(SILENCE, all).await?
+    let response = in_time(SILENCE, client.request(request)).await?;
+    let response = response.map_err(|e| failed(e.into()))?;
+    let status = response.status().as_u16();
+    let (mut body, mut all) = (response.into_body(), Vec::new());
+    // a push goes on for as long as it tells of progress
+    while let Some(frame) = in_time(SILENCE, body.frame()).await? {
+        let frame = frame.map_err(|e| failed(e.into()))?;
+        all.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    Ok((status, all.into()))
 }

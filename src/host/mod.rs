@@ -62,6 +62,12 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
 }
 
+/// A word for a shell on a node.
+fn quote(text: &str) -> Result<String, HostError> {
+    let quoted = shlex::try_quote(text).map(std::borrow::Cow::into_owned);
+    quoted.map_err(|e| HostError::new(format!("{text:?} cannot be given to a shell: {e}")))
+}
+
 /// Why something on a node failed. The node's name is added where it is reported.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{what}")]

@@ -10,8 +10,8 @@ use bollard::models::{
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use tokio::time::timeout;
 
-use super::HostError;
 use super::node::Node;
+use super::{HostError, quote};
 use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_LOOK, LABEL_SPEC};
 use crate::facts::{
     ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
@@ -37,15 +37,11 @@ impl Node {
     }
 
     async fn probe(&self) -> Result<NodeFacts, HostError> {
-        let list =
-            |paths: &[String]| shlex::try_quote(&paths.join(" ")).map(std::borrow::Cow::into_owned);
-        let quote = |paths| {
-            list(paths).map_err(|e| HostError::new(format!("a path cannot be asked for: {e}")))
-        };
+        let list = |paths: &[String]| quote(&paths.join(" "));
         let serves = if self.serves { "yes" } else { "no" };
-        let (files, disks) = (quote(&self.files)?, quote(&self.disks)?);
+        let (files, disks) = (list(&self.files)?, list(&self.disks)?);
         let (program, unit, root) = (unit::PROGRAM_PATH, unit::UNIT_PATH, unit::ROOT);
-        let left = quote(&unit::left_behind())?;
+        let left = list(&unit::left_behind())?;
         let script = format!(
             "FILES={files}\nDISKS={disks}\nSERVES={serves}\nPROGRAM={program} UNIT={unit} ROOT={root} LEFT={left}\n{PROBE}"
         );

@@ -15,7 +15,7 @@ use super::managers::{
     locked, progress, refreshes, told, with_update,
 };
 use super::node::Node;
-use super::{HostError, StepReport};
+use super::{HostError, StepReport, quote};
 use crate::facts::PackageManager;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -106,8 +106,7 @@ impl Node {
         package: &str,
         step: &StepReport,
     ) -> Result<Outcome, HostError> {
-        let package = shlex::try_quote(package)
-            .map_err(|e| HostError::new(format!("a package cannot be asked for: {e}")))?;
+        let package = quote(package)?;
         let script = format!("{PATHS}set -- {package}\ngo() {{\n{command}\n}}\n{FRAME}");
         let shell = if self.sudo { "sudo -n sh -s" } else { "sh -s" };
         let mut run = self.session()?.exec(shell).await?;
@@ -193,9 +192,7 @@ impl Node {
 
     /// Loads a module into the running kernel; it is no error that it is there.
     pub(super) async fn load_module(&self, name: &str) -> Result<(), HostError> {
-        let quoted = shlex::try_quote(name)
-            .map_err(|e| HostError::new(format!("a module cannot be asked for: {e}")))?;
-        let script = format!("{PATHS}modprobe {quoted}\n");
+        let script = format!("{PATHS}modprobe {}\n", quote(name)?);
         let run = self.shell("sh -s", script.as_bytes(), COMMAND).await;
         run.map(drop).map_err(|e| {
             if e.lost {

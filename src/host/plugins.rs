@@ -1,14 +1,11 @@
 //! Docker's managed plugins on a node: looked at, pulled, set, enabled, removed.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::time::Duration;
 
-use bollard::errors::Error;
 use bollard::models::Plugin;
 use bollard::query_parameters as query;
-use tokio::time::timeout;
 
+use super::containers::Failed;
 use super::node::Node;
 use super::{HostError, StepReport};
 use crate::docker::image::ImageError;
@@ -17,9 +14,6 @@ use crate::event::Unit;
 use crate::facts::plugin::PluginFact;
 use crate::image::Login;
 use crate::secret::{Secret, sha256};
-
-/// Docker starts a plugin's program and waits until it listens.
-const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A plugin to copy.
 #[derive(Debug)]
@@ -42,10 +36,11 @@ impl Node {
     }
 
     async fn inspect_plugin(&self, name: &str) -> Result<Option<Plugin>, HostError> {
-        match self.docker()?.inspect_plugin(name).await {
+        let call = self.docker()?.inspect_plugin(name);
+        match self.call(&format!("look for the plugin {name}"), call).await {
             Ok(plugin) => Ok(Some(plugin)),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(e) => Err(self.docker_error(&format!("look for the plugin {name}"), &e)),
+            Err(failed) if failed.gone => Ok(None),
+            Err(failed) => Err(failed.error),
         }
     }
 
@@ -87,7 +82,7 @@ impl Node {
         let set = settings.iter().map(|(key, value)| format!("{key}={}", value.expose())).collect();
         let call = self.docker()?.set_plugin_config(name, set);
         let doing = format!("set the plugin {name}");
-        self.in_time(&doing, call).await.map_err(|error| {
+        self.call(&doing, call).await.map_err(|Failed { error, .. }| {
             // Docker repeats the setting that it does not take
             let what = settings.values().fold(error.what, |what, value| {
                 let secret = value.expose();
@@ -107,13 +102,13 @@ impl Node {
         let call = self.docker()?.enable_plugin(name, Some(options));
         let hint = "what the plugin says is in the journal of dockerd (`journalctl -u docker`); it may need folders of the node \
                     that are not there";
-        self.in_time(&format!("enable the plugin {name}"), call).await.map_err(|e| e.hint(hint))
+        self.call(&format!("enable the plugin {name}"), call).await.map_err(|f| f.error.hint(hint))
     }
 
     pub(super) async fn disable_plugin(&self, name: &str) -> Result<(), HostError> {
         let call = self.docker()?.disable_plugin(name, None);
         let hint = "remove the containers that use its volumes, or stop them, and run the same command again";
-        self.in_time(&format!("disable the plugin {name}"), call).await.map_err(|e| e.hint(hint))
+        self.call(&format!("disable the plugin {name}"), call).await.map_err(|f| f.error.hint(hint))
     }
 
     pub(super) async fn remove_plugin(&self, name: &str) -> Result<(), HostError> {
@@ -145,21 +140,6 @@ impl Node {
             )
         })?;
         self.remove_plugin(alias).await
-    }
-
-    async fn in_time(
-        &self,
-        doing: &str,
-        call: impl Future<Output = Result<(), Error>>,
-    ) -> Result<(), HostError> {
-        match timeout(DEADLINE, call).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(self.docker_error(doing, &e)),
-            Err(_) => Err(HostError::new(format!(
-                "Docker could not {doing} within {} s",
-                DEADLINE.as_secs()
-            ))),
-        }
     }
 }
 

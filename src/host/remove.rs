@@ -7,8 +7,8 @@ use std::time::Duration;
 use bollard::query_parameters as query;
 use uuid::Uuid;
 
-use super::HostError;
 use super::node::Node;
+use super::{HostError, quote};
 use crate::daemon::{DaemonId, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_LOOK};
 use crate::plan::{Ending, OsdDisk, Removal};
 
@@ -86,8 +86,7 @@ impl Node {
     }
 
     pub(super) async fn wipe(&self, disk: &OsdDisk) -> Result<(), HostError> {
-        let path = shlex::try_quote(&disk.path)
-            .map_err(|e| HostError::new(format!("a path cannot be wiped: {e}")))?;
+        let path = quote(&disk.path)?;
         let fsid = disk.fsid.map(|fsid| fsid.to_string()).unwrap_or_default();
         let script = format!("disk={path} uuid={} fsid={fsid}\n{WIPE_SCRIPT}", disk.uuid);
         self.shell("sh -s", script.as_bytes(), WIPE).await.map(drop).map_err(|e| {

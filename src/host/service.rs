@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{HostError, StepReport};
+use super::{HostError, StepReport, quote};
 use crate::docker::image::read;
 use crate::event::Unit;
 use crate::plan::action::PARTIAL;
@@ -49,11 +49,9 @@ impl Node {
         step: &StepReport,
     ) -> Result<(), HostError> {
         let program = &spec.program;
-        let path = shlex::try_quote(&spec.path)
-            .map_err(|e| HostError::new(format!("a path cannot be written: {e}")))?;
+        let path = quote(&spec.path)?;
         let script = format!("path={path} sum={} mode={:o}\n{TAKE_IN}", program.sha256, spec.mode);
-        let script = shlex::try_quote(&script)
-            .map_err(|e| HostError::new(format!("a path cannot be written: {e}")))?;
+        let script = quote(&script)?;
         let sudo = if self.sudo { "sudo -n " } else { "" };
         let unreadable =
             |e: std::io::Error| HostError::new(format!("{} cannot be read: {e}", program.name()));
@@ -91,10 +89,6 @@ impl Node {
 
     /// Tells systemd what becomes of a unit, and waits until it is so.
     pub(super) async fn service(&self, unit: &str, verb: &Verb) -> Result<(), HostError> {
-        let quote = |text| {
-            shlex::try_quote(text)
-                .map_err(|e| HostError::new(format!("systemd cannot be told of a unit: {e}")))
-        };
         let unit = quote(unit)?;
         let script = match verb {
             Verb::Start => format!(

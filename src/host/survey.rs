@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{Fleet, HostError};
+use super::{Fleet, HostError, quote};
 use crate::facts::Seen;
 use crate::facts::survey::{Clock, Engine, Registered, Survey, parse};
 use crate::image::Login;
@@ -66,7 +66,7 @@ impl Node {
         let local = async {
             let engine = self.engine().await;
             let root = engine.as_ref().map_or(DOCKER_ROOT, |e| e.root.as_str());
-            let root = shlex::try_quote(root).unwrap_or_default();
+            let root = quote(root)?;
             let script = format!("DOCKER_ROOT={root}\n{SURVEY}");
             let output = self.shell("sh -s", script.as_bytes(), DEADLINE).await?;
             let survey = parse(&String::from_utf8_lossy(&output))

@@ -41,10 +41,13 @@ impl Node {
         let options = query::CreateImageOptionsBuilder::default().from_src("-").repo(name).build();
         let body = bollard::body_full(tar.into());
         let mut stream = docker.create_image(Some(options), Some(body), None);
-        while let Some(item) = stream.next().await {
-            item.map_err(|e| self.docker_error("import an image", &e))?;
-        }
-        Ok(name.to_owned())
+        let import = async {
+            while let Some(item) = stream.next().await {
+                item?;
+            }
+            Ok(name.to_owned())
+        };
+        self.call("import an image", import).await.map_err(|failed| failed.error)
     }
 
     /// Makes a volume.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{Fleet, HostError};
+use super::{Fleet, HostError, quote};
 use crate::daemon::{DaemonId, LABEL_KIND};
 use crate::event::Said;
 use crate::facts::Seen;
@@ -207,11 +207,6 @@ fsfreeze -f {at}
         let script = format!("PATH=$PATH:/usr/sbin:/sbin; {command} >/dev/null\n");
         self.shell("sh -s", script.as_bytes(), GROW).await.map(drop)
     }
-}
-
-fn quote(text: &str) -> Result<String, HostError> {
-    let quoted = shlex::try_quote(text).map(std::borrow::Cow::into_owned);
-    quoted.map_err(|e| HostError::new(format!("{text:?} cannot be given to a shell: {e}")))
 }
 
 fn container(c: ContainerSummary) -> Container {
