@@ -12,7 +12,7 @@
 //! user has one, none of ours is made.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::IpAddr; // a type: nothing is connected to here
 
 use ipnet::IpNet;
 
