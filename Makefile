@@ -29,7 +29,7 @@ demo: build ## three nodes on this machine, and a cluster on them, built before 
 	$(LAB) run $(BIN) up -i .lab/inventory.yaml -y
 	$(LAB) run $(BIN) status -i .lab/inventory.yaml
 	@printf '%s\n' '' 'Look around:' '  $(LAB) ssh B1                          a node, as root' '  $(LAB) ssh B1 docker exec mon ceph -s' \
-	  '  $(LAB) run $(BIN) status -i .lab/inventory.yaml' 'Pull the plug of one and put it back:' '  $(LAB) cut B3; $(LAB) start B3' 'Take it all down:' '  make demo-down'
+	  '  $(LAB) run $(BIN) status -i .lab/inventory.yaml' '  $(LAB) run $(BIN) volume test -i .lab/inventory.yaml   what one node writes the others read' 'Pull the plug of one and put it back:' '  $(LAB) cut B3; $(LAB) start B3' 'Take it all down:' '  make demo-down'
 
 demo-down: ## take the demo down
 	$(LAB) down
