@@ -258,7 +258,7 @@ impl Lab {
     /// What lies on nodes: files with their attributes and sums, containers, images, and the start of a disk that is not mounted. What
     /// daemons that run write themselves is left out.
     pub(crate) fn snapshot(&self, nodes: &[&str]) -> Vec<String> {
-        let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
+        let command = r#"find /etc/ceph /var/lib/ceph ! -path '*/store.db/*' ! -path '*/mon/*/external_log_to*' -printf '%p %y %m %U %G %l\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -path '/var/lib/ceph/osd/*/*' -prune -o -type f -printf '%p %T@\n' 2>/dev/null | sort
             find /etc/ceph /var/lib/ceph -path '/var/lib/ceph/mon/*/*' -prune -o -name block -prune -o -type f -exec sha256sum {} + 2>/dev/null | sort -k2
             docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'; docker images --no-trunc -q
