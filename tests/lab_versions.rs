@@ -176,6 +176,9 @@ fn ceph_20_on_a_real_disk_of_one_node() {
          -c 'ceph-bluestore-tool show-label --dev /dev/ubdb 2>&1; blkid -p /dev/ubdb; echo $?'";
     let read = ok(&["ssh", "V1", read]);
     // its log's own words about it come through a thread that its end does not always wait for
-    assert!(read.contains("unable to read label for /dev/ubdb") && !read.contains("osd_uuid"), "{read}");
+    assert!(
+        read.contains("unable to read label for /dev/ubdb") && !read.contains("osd_uuid"),
+        "{read}"
+    );
     assert!(read.ends_with("\n2\n"), "{read}");
 }

@@ -263,7 +263,7 @@ fn a_volume_moves_between_nodes_with_the_kernels_own_rbd() {
     let said = lab.sh("W2", keyring);
     assert!(said.starts_with("600 root\n") && said.contains("EACCES"), "{said}");
     let timeout = "docker exec osd-0 ceph daemon osd.0 config get osd_client_watch_timeout";
-    assert!(lab.sh("W1", timeout).contains("\"15\""));
+    assert!(lab.sh("W1", timeout).contains("\"12\""));
     std::thread::scope(|scope| {
         for node in ["W1", "W2"] {
             scope.spawn(|| lab.sh(node, IMAGE));

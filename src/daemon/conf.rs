@@ -8,7 +8,22 @@ use uuid::Uuid;
 use super::CONF_MARK;
 use crate::inventory::{Inventory, VolumeDriver};
 
-const WATCH_TIMEOUT: &str = "osd_client_watch_timeout";
+/// Of OSDs, where cephdock's volumes are used: another node has the volume of a node that has died, with a mon and OSDs
+/// on it, in 20 s (`osd_heartbeat_grace`) and some, plus the watch's 12 s, instead of a minute and more.
+const FAILOVER: [(&str, &str); 4] = [
+    // A client that has died with a volume is taken to be dead after this, and not after Ceph's own 30 s: only then can
+    // another node have the volume. The kernel's client and librbd ping their watches every 5 s (`osd_keepalive_timeout`
+    // in the kernel's libceph, `objecter_tick_interval`), so a lost ping is still forgiven, and nobody is shut out unless
+    // another node asks for the volume at that very moment.
+    ("osd_client_watch_timeout", "12"),
+    // OSDs ping each other at random times up to this apart (6 s by default), and the grace runs from the first ping
+    // that was not answered. How long one may be silent stays as it is.
+    ("osd_heartbeat_interval", "3"),
+    // An OSD that speaks to the mon of the dead node could tell nobody what it sees for up to 30 and 10 s (the defaults of
+    // these two), and a second witness from another host is asked for (`mon_osd_min_down_reporters`).
+    ("mon_client_ping_timeout", "15"),
+    ("mon_client_ping_interval", "5"),
+];
 
 /// ceph.conf for every node of `want`. Options of the inventory's `config:` stand beside and above cephdock's own.
 pub fn text(want: &Inventory, fsid: Uuid) -> String {
@@ -38,14 +53,13 @@ pub fn text(want: &Inventory, fsid: Uuid) -> String {
         .entry("mon")
         .or_default()
         .insert("auth_allow_insecure_global_id_reclaim", "false".into());
-    // a client that has died with a volume is taken to be dead after this, and not after Ceph's own 30 s: only then can
-    // another node have the volume. The kernel's client and librbd ping their watches every 5 s (`osd_keepalive_timeout`
-    // in the kernel's libceph, `objecter_tick_interval`), so two lost pings in a row are still forgiven.
-    let named = |section: &str| {
-        want.cluster.config.get(section).is_some_and(|s| s.contains_key(WATCH_TIMEOUT))
-    };
-    if want.volumes.driver == VolumeDriver::Cephdock && !named("global") {
-        sections.entry("osd").or_default().insert(WATCH_TIMEOUT, "15".into());
+    if want.volumes.driver == VolumeDriver::Cephdock {
+        // an OSD's own section would win over what somebody says for all
+        let said =
+            |option| want.cluster.config.get("global").is_some_and(|s| s.contains_key(option));
+        let options = FAILOVER.into_iter().filter(|(option, _)| !said(*option));
+        let section = sections.entry("osd").or_default();
+        section.extend(options.map(|(option, value)| (option, value.to_owned())));
     }
     for (section, options) in &want.cluster.config {
         let section = sections.entry(section).or_default();
@@ -101,7 +115,7 @@ mod tests {
     #[test]
     fn dead_clients_are_given_up_sooner_unless_somebody_says_otherwise() {
         let line = |seconds: u32| vec![format!("osd_client_watch_timeout = {seconds}")];
-        assert_eq!(watch_timeout("}"), line(15));
+        assert_eq!(watch_timeout("}"), line(12));
         assert_eq!(watch_timeout("config: {osd: {osd client watch timeout: 25}}}"), line(25));
         assert_eq!(watch_timeout("config: {global: {osd_client_watch_timeout: 40}}}"), line(40));
         assert_eq!(watch_timeout("}\nvolumes: {driver: none}"), line(0)[1..]);

@@ -22,11 +22,14 @@ pub struct Cli {
 }
 
 const AT_ONCE: usize = 24;
-/// For what is answered at once where Ceph answers at all.
+/// For what is asked to say more than is needed.
 const ASK: Duration = Duration::from_secs(8);
+/// For what a volume cannot be had without. A node that died with a mon and OSDs is out of the way after half a minute,
+/// and a question that waits goes on at that moment; whoever cannot wait as long ends it himself.
+const WAIT: Duration = Duration::from_secs(40);
 /// For the question why there was no answer.
 const FULL: Duration = Duration::from_secs(3);
-const CHANGE: Duration = Duration::from_secs(25);
+const CHANGE: Duration = Duration::from_secs(40);
 /// Longer than [`crate::volume::driver::LOCK_TIMEOUT`].
 const MAP: Duration = Duration::from_secs(95);
 const REMOVE: Duration = Duration::from_secs(50);
@@ -79,8 +82,8 @@ impl Cli {
         command::run(program, all, deadline).await.map_err(|failed| meaning(&failed))
     }
 
-    async fn json(&self, args: &[&str]) -> Result<Value, RbdError> {
-        let out = self.run(ASK, &[args, &["--format", "json"]].concat()).await?;
+    async fn json(&self, deadline: Duration, args: &[&str]) -> Result<Value, RbdError> {
+        let out = self.run(deadline, &[args, &["--format", "json"]].concat()).await?;
         serde_json::from_str(&out).map_err(|e| odd(format!("rbd {}: {e}", args[0])))
     }
 }
@@ -166,11 +169,11 @@ fn images(list: Value) -> Result<Vec<Image>, RbdError> {
 
 impl Rbd for Cli {
     async fn list(&self, pool: &str) -> Result<Vec<Image>, RbdError> {
-        images(self.json(&["ls", "--long", "--pool", pool]).await?)
+        images(self.json(ASK, &["ls", "--long", "--pool", pool]).await?)
     }
 
     async fn info(&self, pool: &str, name: &str) -> Result<Option<Image>, RbdError> {
-        match self.json(&["info", "--pool", pool, "--image", name]).await {
+        match self.json(WAIT, &["info", "--pool", pool, "--image", name]).await {
             Ok(json) => {
                 serde_json::from_value(json).map(Some).map_err(|e| odd(format!("rbd info: {e}")))
             }
@@ -181,7 +184,7 @@ impl Rbd for Cli {
 
     async fn meta(&self, pool: &str, name: &str) -> Result<BTreeMap<String, String>, RbdError> {
         let args = ["image-meta", "list", "--pool", pool, "--image", name, "--format", "json"];
-        let out = self.run(ASK, &args).await?;
+        let out = self.run(WAIT, &args).await?;
         if out.trim().is_empty() {
             return Ok(BTreeMap::new()); // that is how it says that there is none
         }
@@ -246,7 +249,7 @@ impl Rbd for Cli {
     }
 
     async fn watchers(&self, pool: &str, name: &str) -> Result<Vec<String>, RbdError> {
-        Ok(watchers(&self.json(&["status", "--pool", pool, "--image", name]).await?))
+        Ok(watchers(&self.json(WAIT, &["status", "--pool", pool, "--image", name]).await?))
     }
 
     async fn set_owner(&self, pool: &str, image_id: &str, owner: &str) -> Result<(), RbdError> {
