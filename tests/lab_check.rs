@@ -168,8 +168,109 @@ fn every_fault_is_found_and_gone_when_it_is_mended() {
     assert_eq!(found(&said, "fail"), ["paths C2".to_owned()].into(), "{said}");
     assert!(said_of(&said, "paths", "C2").contains("firewall: auto"), "{said}");
     lab.sh("C2", "systemctl -q stop firewalld");
+    lab.sh("C3", "ip link set eth0 mtu 1500");
 
+    more_faults(&lab);
+    check(&lab, &inventory, 0);
     init(&lab, &inventory);
+}
+
+/// Docker's own answers with other words of the same length in them: what is too old or rootless is not to be had here.
+const IN_OTHER_WORDS: &str = r#"import os, socket, sys, threading
+old, new = (word.encode() for word in sys.argv[1:])
+assert len(old) == len(new)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/run/docker.sock")
+os.chmod("/run/docker.sock", 0o666)
+listener.listen(64)
+def pump(source, sink, change):
+    while data := source.recv(1 << 20):
+        sink.sendall(data.replace(old, new) if change else data)
+    sink.shutdown(socket.SHUT_WR)
+while True:
+    client = listener.accept()[0]
+    docker = socket.socket(socket.AF_UNIX)
+    docker.connect("/run/real.sock")
+    threading.Thread(target=pump, args=(client, docker, False), daemon=True).start()
+    threading.Thread(target=pump, args=(docker, client, True), daemon=True).start()
+"#;
+
+fn docker_in_other_words(lab: &Own, node: &str, old: &str, new: &str) {
+    lab.sh(node, &format!(
+        "systemctl -q stop docker.socket docker; cat >/run/words.py <<'END'\n{IN_OTHER_WORDS}END\n\
+         systemd-run -q --unit=real dockerd -H unix:///run/real.sock; \
+         for try in $(seq 100); do [ -S /run/real.sock ] && break; sleep 0.2; done; rm -f /run/docker.sock; \
+         systemd-run -q --unit=words python3 /run/words.py '{old}' '{new}'; \
+         for try in $(seq 100); do docker version >/dev/null 2>&1 && break; sleep 0.2; done"
+    ));
+}
+
+/// What could not be wrong together with the first faults.
+fn more_faults(lab: &Own) {
+    // an old Docker, a rootless one, and a login without sudo
+    let version = lab.sh("C1", "docker version -f '{{.Server.Version}}'");
+    let version = version.trim();
+    docker_in_other_words(lab, "C1", version, &format!("{:1<1$}", "19.03.", version.len()));
+    docker_in_other_words(
+        lab,
+        "C3",
+        "name=seccomp,profile=builtin",
+        "name=rootless\",\"profile=buil",
+    );
+    lab.sh("C2", "mv /etc/sudoers.d/ops /root/ops");
+    // two machines that say the same of themselves; the address is answered for by its owner alone
+    lab.sh(
+        "C3",
+        "nft 'table arp mine { chain in { type filter hook input priority 0; arp daddr ip 10.32.3.61 drop; }; }' && ip addr add 10.32.3.61/32 dev lo && hostname C1",
+    );
+    // no disk is as large, and no free space enough; a network that no node is in; one address is nobody's
+    let cluster = "  public_network: 10.32.3.0/24
+  cluster_network: 10.98.0.0/24
+  image: registry.lab:5000/ceph/ceph:v18
+  config: {mon: {mon_data_avail_warn: 100, mon_data_avail_crit: 1}, osd: {osd_memory_target: 1T}}
+client: {packages: off}";
+    let entries =
+        "  - {name: C1, address: 10.32.3.61, roles: [mon, mgr, osd], osds: [{file: 900TiB}]}
+  - {name: C2, address: 10.32.3.62, roles: [mon, osd], osds: [{file: 2GiB}], ssh: {user: ops}}
+  - {name: C3, address: 10.32.3.66, roles: [], ssh: {host: 10.32.3.63}}\n";
+    let spoiled = lab.inventory("more.yaml", cluster, entries);
+    let said = check(lab, &spoiled, 1);
+    let expected =
+        ["docker C1", "net C1", "paths C1", "room C1", "login C2", "docker C3", "net C3"];
+    assert_eq!(found(&said, "fail"), expected.map(String::from).into(), "{said}");
+    for (topic, node, words) in [
+        ("docker", "C1", &["19.03.1", "older than"][..]),
+        ("net", "C1", &["10.32.3.61 is on an interface of C3 too", "cluster network 10.98.0.0/24"]),
+        // C3 asks itself
+        ("paths", "C1", &["C3 cannot connect"]),
+        ("room", "C1", &["900 TiB", "a mon calls the cluster unhealthy", "1 TiB of it its OSD"]),
+        ("login", "C2", &["sudo without a password"]),
+        ("docker", "C3", &["rootless"]),
+        ("net", "C3", &["none of its interfaces has the address 10.32.3.66", "10.32.3.63"]),
+        ("name", "C1", &["C1 and C3 all say that their hostname is C1"]),
+        ("name", "C3", &["hostnamectl hostname C3"]),
+        ("client", "C3", &["rbd"]),
+    ] {
+        let text = said_of(&said, topic, node);
+        for word in words {
+            assert!(text.contains(word), "{topic} {node}: {word:?} is not in {text}");
+        }
+    }
+    let of_all: String = said["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .filter(|f| f["node"].is_null())
+        .map(Value::to_string)
+        .collect();
+    for word in ["the cluster has 2 mons", "copies"] {
+        assert!(of_all.contains(word), "{word:?} is not in {of_all}");
+    }
+    for node in ["C1", "C3"] {
+        lab.sh(node, "systemctl -q stop words real; rm -f /run/docker.sock /run/real.sock /run/words.py; systemctl -q start docker.socket docker");
+    }
+    lab.sh("C2", "mv /root/ops /etc/sudoers.d/ops");
+    lab.sh("C3", "hostname C3; ip addr del 10.32.3.61/32 dev lo; nft delete table arp mine");
 }
 
 /// An inventory of hosts that were looked at, which `check` and `plan` take.

@@ -27,11 +27,16 @@ pub(super) fn memory(evidence: &Evidence) -> Vec<Found> {
         let others = u64::from(node.roles.mon) + u64::from(node.roles.mgr);
         let (least, wanted) =
             (LEAST_MEMORY * (osds + others), target.saturating_mul(osds) + OTHER_MEMORY * others);
+        let each = bytes(target);
         let what = format!(
-            "it has {} of memory, and its daemons want {} ({osds} OSDs of {} each)",
+            "it has {} of memory, and its daemons want {} ({})",
             bytes(has),
             bytes(wanted),
-            bytes(target)
+            if osds == 1 {
+                format!("{each} of it its OSD")
+            } else {
+                format!("{osds} OSDs of {each} each")
+            },
         );
         let fix = "give it more, or let each OSD have less: `config: {osd: {osd_memory_target: 2G}}` in the inventory";
         if has < least {

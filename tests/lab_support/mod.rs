@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub(crate) mod own;
 mod run;
+pub(crate) mod volumes;
 
 pub(crate) use run::{Run, Running};
 

@@ -45,6 +45,13 @@ impl Own {
         Run::of(&format!("lab {}", args.join(" ")), &mut command)
     }
 
+    /// `tests/lab/lab ARGS` in this lab, not started yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(LAB);
+        self.environment(command.args(args));
+        command
+    }
+
     fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("LAB_NS", self.ns).env("SSH_AUTH_SOCK", "").env_remove("LAB_NET")
     }
