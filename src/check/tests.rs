@@ -284,7 +284,7 @@ const CASES: &[Case] = &[
     (|w| w.facts(3).arch = "aarch64".into(),
         Topic::Image, Level::Fail, Some(3), &["arm64 machine", "is for amd64"]),
     (|w| w.survey(2).memory = Some(500 << 20),
-        Topic::Room, Level::Fail, Some(2), &["500 MiB of memory", "6 GiB", "1 OSDs of 4 GiB each"]),
+        Topic::Room, Level::Fail, Some(2), &["500 MiB of memory", "6 GiB", "4 GiB of it its OSD"]),
     (|w| w.survey(2).memory = Some(5 << 30),
         Topic::Room, Level::Note, Some(2), &["5 GiB of memory"]),
     (|w| { w.survey(3).space.insert("/var/lib/ceph".into(), Space { total: 100 << 30, free: 20 << 30 }); },

@@ -108,23 +108,25 @@ pub(crate) fn ceph_is_away_for_two_minutes(lab: &Own) {
 pub(crate) fn a_reboot_with_a_writer(lab: &Own) {
     let told = Told::by(lab, "W4", "writer");
     told.goes_on(0, 1);
-    let boot = lab.sh("W4", "cat /proc/sys/kernel/random/boot_id");
-    drop(lab.ssh("W4", "systemctl reboot"));
-    until("the node to have booted anew", 120, || {
-        let seen = lab.ssh("W4", "cat /proc/sys/kernel/random/boot_id");
-        if seen.code == 0 && seen.out != boot { Ok(()) } else { Err(seen.all()) }
+    drop(lab.ssh("W4", "systemctl poweroff"));
+    until("the node to have shut down", 120, || {
+        let nodes = lab.lab(60, &["ls"]).ok().out;
+        let off = nodes.lines().any(|l| l.starts_with("W4 ") && l.ends_with(" off"));
+        if off { Ok(()) } else { Err(nodes) }
     });
     let last = told.last().expect("some");
     drop(told);
-    until("the container to be back with its volume", 120, || {
+    lab.lab(300, &["start", "W4"]).ok();
+    let (told, lines) = until("the container to be back with its volume", 120, || {
         let seen = lab.ssh("W4", "docker logs -n 1 writer && docker exec writer cat /data/lines");
-        let lines: Vec<&str> = seen.out.lines().collect();
-        let told = lines.first().and_then(|l| l.parse::<u64>().ok());
-        match told.filter(|told| *told > last) {
-            Some(told) => Ok(all_there(&lines[1..].join("\n"), told)),
+        let told_and_lines = seen.out.split_once('\n');
+        let told = told_and_lines.and_then(|(told, lines)| Some((told.parse().ok()?, lines)));
+        match told.filter(|(told, _): &(u64, _)| *told > last) {
+            Some((told, lines)) => Ok((told, lines.to_owned())),
             None => Err(seen.all()),
         }
     });
+    all_there(&lines, told);
 }
 
 /// The node of the writer is dead from one moment to the next. One `docker run` on another node has to do; the dead node's
@@ -136,18 +138,15 @@ pub(crate) fn another_node_takes_over(lab: &Own, owner: &str, taker: &str) {
     let writer = Told::by(lab, owner, "writer");
     writer.goes_on(0, 10);
     lab.lab(60, &["cut", owner]).ok();
-    let cut = Instant::now();
     let told = writer.last().expect("some");
     let lines = lab.sh(taker, &docker_run("--rm", "cat /data/lines"));
-    println!("{taker} had the volume of {owner} after {} s", cut.elapsed().as_secs());
     all_there(&lines, told);
     drop(writer);
     lab.lab(300, &["start", owner]).ok();
-    until("the container to be back with its volume", 180, || {
+    let lines = until("the container to be back with its volume", 180, || {
         let seen = lab.ssh(owner, "docker exec writer cat /data/lines");
-        if seen.code != 0 || seen.out.lines().count() <= lines.lines().count() {
-            return Err(seen.all());
-        }
-        Ok(all_there(&seen.out, told))
+        let more = seen.code == 0 && seen.out.lines().count() > lines.lines().count();
+        if more { Ok(seen.out) } else { Err(seen.all()) }
     });
+    all_there(&lines, told);
 }
