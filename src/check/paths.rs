@@ -179,11 +179,11 @@ fn how_to_open(evidence: &Evidence, to: &NodeName) -> String {
     {
         return "`firewall: auto` in the inventory has `cephdock up` open them".into();
     }
-    // `inet mine in (policy drop)`
-    let chain = firewall.and_then(|f| f.blocks.first());
+    // `nft inet mine in (policy drop)`
+    let chain = firewall.and_then(|f| f.blocking(network).next());
     let chain = chain.map(|c| c.split(" (").next().unwrap_or(c));
-    match chain {
-        Some(chain) if chain.split(' ').count() == 3 => format!(
+    match chain.and_then(|c| c.strip_prefix("nft ")) {
+        Some(chain) => format!(
             "`nft insert rule {chain} ip{} saddr {network} tcp dport '{{ {ports} }}' accept`, and the same in the file that it comes from",
             if network.addr().is_ipv6() { "6" } else { "" },
         ),
@@ -230,6 +230,7 @@ pub(super) fn large_packets(evidence: &Evidence) -> Vec<Found> {
         );
     }
     let mut lost: BTreeMap<(&NodeName, IpAddr, u32), Vec<&NodeName>> = BTreeMap::new();
+    let mut told = lost.clone();
     let mut silent: BTreeMap<&NodeName, Vec<&NodeName>> = BTreeMap::new();
     for large in &paths.large {
         match large.fare {
@@ -237,9 +238,14 @@ pub(super) fn large_packets(evidence: &Evidence) -> Vec<Found> {
             Fare::TooLarge => {
                 lost.entry((&large.to, large.address, large.size)).or_default().push(&large.from);
             }
+            Fare::Told => {
+                told.entry((&large.to, large.address, large.size)).or_default().push(&large.from);
+            }
             Fare::Unanswered => silent.entry(&large.to).or_default().push(&large.from),
         }
     }
+    // the usual MTU below this one; tunnels leave at least so much of the most usual
+    let smaller = |size: u32| if size > 1500 { 1500 } else { 1400 };
     for ((to, address, size), from) in lost {
         found.push(
             Found::fail(
@@ -251,7 +257,24 @@ pub(super) fn large_packets(evidence: &Evidence) -> Vec<Found> {
             )
             .why("small messages pass and data does not: OSDs time out and nothing says why")
             .fix(format!(
-                "have every switch between take {size} bytes, or set a smaller MTU on all nodes (`ip link set dev INTERFACE mtu 1500`, and for good)"
+                "have every switch between take {size} bytes, or set a smaller MTU on all nodes (`ip link set dev INTERFACE mtu {}`, and for good)",
+                smaller(size)
+            )),
+        );
+    }
+    for ((to, address, size), from) in told {
+        found.push(
+            Found::note(
+                to,
+                format!(
+                    "packets of {size} bytes, as large as both ends take, are too large for the way from {} to {address}, and the sender is told so",
+                    listed(from)
+                ),
+            )
+            .why("TCP sends smaller ones, for as long as no firewall keeps these messages (ICMP) from it; Linux remembers them for ten minutes")
+            .fix(format!(
+                "if it is not meant, have everything between take {size} bytes; otherwise set the MTU of that way on all nodes (`ip link set dev INTERFACE mtu {}`, and for good)",
+                smaller(size)
             )),
         );
     }

@@ -241,8 +241,10 @@ const CASES: &[Case] = &[
         Topic::Ports, Level::Fail, Some(2), &["nginx listens on port 6789", "ss -ltnp"]),
     (|w| w.came(2, &blocked()),
         Topic::Paths, Level::Fail, Some(2), &["B1, B3 and B4 cannot connect to 3300, 6789, 6800, 7050 and 7300 of 10.32.3.2", BLOCKED, "nft list ruleset"]),
-    (|w| { w.came(2, &blocked()); w.facts(2).firewall.blocks = vec!["inet mine in (policy drop)".into()]; },
+    (|w| { w.came(2, &blocked()); w.facts(2).firewall.blocks = vec!["nft inet mine in (policy drop)".into()]; },
         Topic::Paths, Level::Fail, Some(2), &["`nft insert rule inet mine in ip saddr 10.32.3.0/24 tcp dport '{ 3300, 6789, 6800-7300 }' accept`"]),
+    (|w| { w.came(2, &blocked()); w.facts(2).firewall.blocks = vec!["nft ip6 filter INPUT (policy drop)".into(), "iptables INPUT (policy drop)".into()]; },
+        Topic::Paths, Level::Fail, Some(2), &["let 3300, 6789, 6800-7300/tcp in from 10.32.3.0/24: on it (`nft list ruleset`)"]),
     (|w| { w.came(2, &Came::Refused); },
         Topic::Paths, Level::Fail, Some(2), &["connection refused"]),
     (|w| { w.came(2, &Came::Refused); w.paths.no_listener.insert(name(2)); },
@@ -253,6 +255,10 @@ const CASES: &[Case] = &[
         Topic::Paths, Level::Fail, Some(3), &["does not answer (exit 1)"]),
     (|w| { let large = w.paths.large.iter_mut(); large.filter(|l| l.address == ip("10.99.0.3")).for_each(|l| l.fare = Fare::TooLarge); },
         Topic::Mtu, Level::Fail, Some(3), &["packets of 9000 bytes", "from B1 and B2 to 10.99.0.3"]),
+    (|w| { let large = w.paths.large.iter_mut(); large.filter(|l| l.address == ip("10.32.3.3")).for_each(|l| l.fare = Fare::TooLarge); },
+        Topic::Mtu, Level::Fail, Some(3), &["packets of 1500 bytes", "mtu 1400"]),
+    (|w| { let large = w.paths.large.iter_mut(); large.filter(|l| l.address == ip("10.32.3.3")).for_each(|l| l.fare = Fare::Told); },
+        Topic::Mtu, Level::Note, Some(3), &["packets of 1500 bytes", "from B1, B2 and B4 to 10.32.3.3", "told so"]),
     (|w| { let large = w.paths.large.iter_mut(); large.filter(|l| l.to == name(3)).for_each(|l| l.fare = Fare::Unanswered); },
         Topic::Mtu, Level::Unchecked, Some(3), &["does not answer the pings"]),
     (|w| { w.paths.no_ping.insert(name(1)); },
@@ -356,7 +362,7 @@ fn no_check_is_without_its_case() {
         images.docker(n).image =
             Some(crate::image::ImageFact { id: id.into(), ..Default::default() });
     }
-    images.facts(3).firewall.blocks = vec!["inet mine in (policy drop)".into()];
+    images.facts(3).firewall.blocks = vec!["nft inet mine in (policy drop)".into()];
     images.paths = Paths::default();
     worlds.push(images);
     for check in CHECKS {

@@ -121,6 +121,25 @@ mod tests {
         assert_eq!(watch_timeout("}\nvolumes: {driver: none}"), line(0)[1..]);
     }
 
+    /// Without these two, Ceph 18 binds to IPv4 alone, and with the first alone to both.
+    #[test]
+    fn a_cluster_of_ipv6_binds_to_nothing_else() {
+        let lines = |network: &str, address: &str| -> Vec<String> {
+            let inventory = format!(
+                "cluster: {{public_network: '{network}'}}\nnodes: [{{name: a, address: '{address}', roles: [mon, mgr, osd], osds: [{{file: 4GiB}}]}}]\n"
+            );
+            let loaded = parse(&inventory, Path::new("x.yaml"), Some(Path::new("/root"))).unwrap();
+            let text = text(&loaded.inventory, uuid::Uuid::nil());
+            let about = |l: &&str| ["ms_bind", "mon_host"].iter().any(|o| l.starts_with(o));
+            text.lines().filter(about).map(str::to_owned).collect()
+        };
+        assert_eq!(
+            lines("fd00:32::/64", "FD00:32:0:0::1"),
+            ["mon_host = [fd00:32::1]", "ms_bind_ipv4 = false", "ms_bind_ipv6 = true"]
+        );
+        assert_eq!(lines("10.0.0.0/24", "10.0.0.1"), ["mon_host = 10.0.0.1"]);
+    }
+
     #[test]
     fn a_value_with_a_comment_sign_is_quoted() {
         assert_eq!(quoted("2G"), "2G");

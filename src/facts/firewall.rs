@@ -29,8 +29,8 @@ pub struct FirewallFacts {
     pub firewalld: Option<Firewalld>,
     /// ufw, where it runs or has rules.
     pub ufw: Option<Ufw>,
-    /// Chains on input of nobody known that end in dropping or rejecting, such as `inet mine in (policy drop)`. Only
-    /// looked for where neither firewalld nor ufw runs.
+    /// Chains on input of nobody known that end in dropping or rejecting, such as `nft inet mine in (policy drop)` or
+    /// `ip6tables INPUT (policy drop)`. Only looked for where neither firewalld nor ufw runs.
     pub blocks: Vec<String>,
     /// The interface of each address.
     pub interfaces: BTreeMap<IpAddr, String>,
@@ -42,6 +42,17 @@ impl FirewallFacts {
         let firewalld = self.firewalld.as_ref().map(|f| &f.running);
         let ufw = self.ufw.as_ref().map(|u| &u.running);
         [firewalld, ufw].into_iter().flatten().any(|running| *running != Running::No)
+    }
+
+    /// Those of [`blocks`](Self::blocks) that packets from `network` may go through: there are chains of one family.
+    pub fn blocking(&self, network: IpNet) -> impl Iterator<Item = &str> {
+        let others = if network.addr().is_ipv4() {
+            ["nft ip6 ", "ip6tables "]
+        } else {
+            ["nft ip ", "iptables "]
+        };
+        let passes = move |chain: &&str| !others.iter().any(|other| chain.starts_with(other));
+        self.blocks.iter().map(String::as_str).filter(passes)
     }
 }
 

@@ -130,6 +130,8 @@ pub enum Fare {
     Arrive,
     /// Small ones arrive and these do not.
     TooLarge,
+    /// The same, and the sender is told so (RFC 8201, RFC 1191): TCP sends smaller ones.
+    Told,
     /// Not even small ones are answered.
     Unanswered,
 }
@@ -257,6 +259,7 @@ pub fn connected(text: &str) -> Connected {
             ("end", _) => all.complete = true,
             ("ping", Some(address)) => match words.next() {
                 Some("large") => all.fare.push((address, Fare::Arrive)),
+                Some("told") => all.fare.push((address, Fare::Told)),
                 Some("small") => all.fare.push((address, Fare::TooLarge)),
                 Some("none") => all.fare.push((address, Fare::Unanswered)),
                 _ => {}
@@ -337,11 +340,12 @@ mod tests {
     #[test]
     fn what_became_of_connections() {
         let text = "through 10.0.0.2 3300\nrefused fd00::2 6800\nblocked 10.0.0.2 6789 No route to host\n\
-            ping 10.0.0.2 small\nno-ping\nrubbish\nblocked nobody 1\nend\n";
+            ping 10.0.0.2 small\nping fd00::2 told\nno-ping\nrubbish\nblocked nobody 1\nend\n";
         let seen = connected(text);
         assert_eq!(seen.came.len(), 3);
         assert_eq!(seen.came[2].2, Came::Blocked("No route to host".into()));
-        assert_eq!(seen.fare, [("10.0.0.2".parse().unwrap(), Fare::TooLarge)]);
+        let fare = |address: &str, fare| (address.parse().unwrap(), fare);
+        assert_eq!(seen.fare, [fare("10.0.0.2", Fare::TooLarge), fare("fd00::2", Fare::Told)]);
         assert!(seen.no_ping && seen.complete && !seen.unable);
     }
 

@@ -175,7 +175,9 @@ if [ "$firewall" = no ] && [ "$SERVES" = yes ]; then
     done
   fi
   # to ask where there is no such table would make one
-  tables=; [ ! -f /proc/net/ip_tables_names ] || while read -r table; do tables="$tables $table "; done </proc/net/ip_tables_names
-  case $tables in *' filter '*) s "input iptables INPUT"; iptables-legacy -w 5 -S INPUT 2>/dev/null || iptables -w 5 -S INPUT 2>/dev/null ;; esac
+  for ip in ip ip6; do
+    tables=; [ ! -f /proc/net/${ip}_tables_names ] || while read -r table; do tables="$tables $table "; done </proc/net/${ip}_tables_names
+    case $tables in *' filter '*) s "input ${ip}tables INPUT"; ${ip}tables-legacy -w 5 -S INPUT 2>/dev/null || ${ip}tables -w 5 -S INPUT 2>/dev/null ;; esac
+  done
 fi
 s end

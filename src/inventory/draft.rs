@@ -350,6 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn hosts_with_ipv6_alone() {
+        let six = |n: u8| Host {
+            ssh_host: format!("fd00:32::{n}"),
+            networks: vec![
+                format!("fd00:32::{n}/64").parse().unwrap(),
+                format!("fd00:32::{n}9/64").parse().unwrap(),
+            ],
+            ..host(n)
+        };
+        let text = made((1..=3).map(six).collect(), &Wishes::default());
+        for part in ["public_network: fd00:32::/64\n", "address: 'fd00:32::3'\n", "fd00:99::/64"] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        assert!(!text.contains("host:"), "{text}");
+        // what it proposes to be uncommented is taken
+        let with = text.replace("# cluster_network", "cluster_network");
+        assert!(parse(&with, Path::new("x.yaml"), Some(Path::new("/root"))).is_ok(), "{with}");
+    }
+
+    #[test]
     fn names_are_kept_where_they_are_names_and_given_where_they_are_not() {
         let called = |name: &str| Host { name: name.into(), ..Host::default() };
         let all = ["web.example.org", "DB", "db", "localhost_!", "10.32.3.4", "node4", ""];

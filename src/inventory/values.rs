@@ -84,6 +84,9 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Wrong> {
     let Ok(address) = text.parse::<IpAddr>() else {
         let fix = match text.split_once('/').map(|(ip, _)| ip.parse::<IpAddr>()) {
             Some(Ok(ip)) => format!("write `{ip}`, without the prefix length"),
+            _ if in_brackets(text) => {
+                format!("write `{}`, without the brackets", text.trim_matches(['[', ']']))
+            }
             _ => "write the node's address in the public network; a name that SSH connects to goes under the node's \
                   `ssh:` as `host`"
                 .to_owned(),
@@ -94,7 +97,19 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Wrong> {
         let message = format!("`{address}` is no address that a node can have");
         return Err(Wrong::new(message, "write the node's address in the public network"));
     }
+    if matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
+        // Ceph's addresses name no interface, and without one nobody can connect to it
+        let message = format!("`{address}` is a link-local address, which Ceph cannot use");
+        let fix =
+            "give the nodes addresses of a network of their own, for example of `fd00:32::/64`";
+        return Err(Wrong::new(message, fix));
+    }
     Ok(address)
+}
+
+fn in_brackets(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    inner.is_some_and(|ip| ip.parse::<IpAddr>().is_ok())
 }
 
 /// The size of a file that an OSD lives in, in bytes, a whole number of 4 KiB blocks.
@@ -287,6 +302,18 @@ mod tests {
         for bad in ["", "a b", "https://r/x", "-x", "a//b", "x:", "ceph\u{7}"] {
             assert!(reference(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn addresses_are_ones_that_others_can_connect_to() {
+        assert!(address("10.32.3.147").is_ok() && address("FD00:32:3:0::21").is_ok());
+        for bad in
+            ["::", "0.0.0.0", "ff02::1", "224.0.0.1", "fe80::1", "fd00::1/64", "fd00::1%eth0"]
+        {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+        let fix = address("[fd00::1]").unwrap_err().fix;
+        assert_eq!(fix, "write `fd00::1`, without the brackets");
     }
 
     #[test]

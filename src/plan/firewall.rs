@@ -118,12 +118,14 @@ pub(super) fn waiting(fleet: &Fleet) -> Vec<Waiting> {
             let node = Some(node.node.name.clone());
             waiting.push(Waiting { node, what, holds_up: false });
         };
-        if !wanted.is_empty() && !firewall.blocks.is_empty() && !firewall.runs() && !well {
+        // both networks are of one family
+        let blocks: Vec<&str> = firewall.blocking(fleet.want.cluster.public_network).collect();
+        if !wanted.is_empty() && !blocks.is_empty() && !firewall.runs() && !well {
             let ports: BTreeSet<&str> = wanted.iter().map(|r| r.ports.as_str()).collect();
             let networks: BTreeSet<String> = wanted.iter().map(|r| r.network.to_string()).collect();
             say(format!(
                 "packet filter rules of neither firewalld nor ufw may keep others out: {}; they are left alone, and have to let in {}/tcp from {}",
-                firewall.blocks.join(", "),
+                blocks.join(", "),
                 join(ports.into_iter().map(str::to_owned)),
                 join(networks.into_iter()),
             ));

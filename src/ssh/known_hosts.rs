@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -36,7 +37,10 @@ pub(super) struct Entry {
 
 /// How `known_hosts` spells a host: plain on port 22, `[host]:port` elsewhere.
 pub(super) fn host_name(host: &str, port: u16) -> String {
-    let host = host.to_ascii_lowercase();
+    // an IPv6 address may be written in many ways
+    let host = host
+        .parse::<IpAddr>()
+        .map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string());
     if port == 22 { host } else { format!("[{host}]:{port}") }
 }
 
@@ -193,6 +197,16 @@ mod tests {
 
     fn ed25519() -> Vec<u8> {
         [b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &[7; 32]].concat()
+    }
+
+    /// As OpenSSH records them: an IPv6 address has one spelling, and brackets only before another port.
+    #[test]
+    fn hosts_are_spelled_in_one_way() {
+        assert_eq!(host_name("B1.example.org", 22), "b1.example.org");
+        assert_eq!(host_name("b1", 2222), "[b1]:2222");
+        assert_eq!(host_name("FD00:32:3:0:0::021", 22), "fd00:32:3::21");
+        assert_eq!(host_name("fd00:32:3::21", 2222), "[fd00:32:3::21]:2222");
+        assert_eq!(host_name("fe80::1%eth0", 22), "fe80::1%eth0");
     }
 
     #[test]

@@ -2,10 +2,13 @@
 # PAYLOAD` pairs) are set by the lines before. Output: src/facts/survey.rs, `connected`.
 LC_ALL=C; PATH=$PATH:/usr/local/bin:/usr/sbin:/sbin; export LC_ALL PATH
 
-try() { ping -q -n -c 1 -W 1 "$@" >/dev/null 2>&1 </dev/null; }
+try() { said=$(ping -q -n -c 1 -W 1 "$@" 2>&1 </dev/null); }
 fare() {
-  if try -M "do" -s "$2" "$1" || try -M "do" -s "$2" "$1"; then echo "ping $1 large"
-  elif try -s 56 "$1" || try -s 56 "$1"; then echo "ping $1 small"
+  if try -M "do" -s "$2" "$1" || try -M "do" -s "$2" "$1"; then echo "ping $1 large"; return; fi
+  # `1 packets transmitted, 0 received, +1 errors`: an answer that it is too large, once small ones pass
+  large=$said
+  if try -s 56 "$1" || try -s 56 "$1"; then
+    case $large in *' errors'*) echo "ping $1 told" ;; *) echo "ping $1 small" ;; esac
   else echo "ping $1 none"; fi
 }
 # that of busybox knows nothing of fragments

@@ -246,6 +246,32 @@ mod tests {
         }
     }
 
+    /// What `ping` says of a large packet, and of small ones behind it.
+    #[test]
+    fn packets_that_are_too_large_are_lost_or_told_of() {
+        use crate::facts::survey::Fare;
+        let folder = tempfile::tempdir().unwrap();
+        let ping = "#!/bin/sh\ncase \"$*\" in\n -V) echo ping from iputils 20240905 ;;\n\
+             *'-M do'*::1) exit 0 ;;\n *'-M do'*::3) echo '1 packets transmitted, 0 received, +1 errors, 100% packet loss'; exit 1 ;;\n\
+             *'-M do'* | *::4) echo '1 packets transmitted, 0 received, 100% packet loss'; exit 1 ;;\nesac\n";
+        let path = folder.path().join("ping");
+        std::fs::write(&path, ping).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let at = |n: u8| format!("fd00::{n}");
+        let ways = [1, 2, 3, 4].map(|n| Way { mtu: Some(1500), ..way(&at(n), &[]) });
+        let script = connect_script(&ways.iter().collect::<Vec<_>>());
+        assert!(script.contains("fd00::1 1452"), "{script}");
+        let mut child = shell(&["grep", "sh"], folder.path()).arg("-s").spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        let mut seen = connected(&String::from_utf8_lossy(&out.stdout)).fare;
+        seen.sort_by_key(|(address, _)| *address);
+        let fares = [Fare::Arrive, Fare::TooLarge, Fare::Told, Fare::Unanswered];
+        let expected: Vec<_> = (1..).map(|n| at(n).parse().unwrap()).zip(fares).collect();
+        assert_eq!(seen, expected);
+    }
+
     /// Whichever program a node has, it listens until nobody holds its stdin, also beside one that listens already.
     #[test]
     fn each_program_listens_until_it_is_let_go() {

@@ -29,7 +29,8 @@ pub fn text(draft: &Draft, wishes: &Wishes) -> String {
     put(
         &mut out,
         format_args!(
-            "  # A second network, for the OSDs' replication traffic alone:\n  # cluster_network: 10.99.0.0/24\n  # The pool that volumes are made in; a copy on each of {} hosts.\n  pool: {{name: rbd, size: {}}}\n",
+            "  # A second network, for the OSDs' replication traffic alone:\n  # cluster_network: {}\n  # The pool that volumes are made in; a copy on each of {} hosts.\n  pool: {{name: rbd, size: {}}}\n",
+            if draft.network.addr().is_ipv4() { "10.99.0.0/24" } else { "fd00:99::/64" },
             hosts.min(3),
             hosts.min(3)
         ),
