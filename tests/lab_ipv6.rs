@@ -213,6 +213,7 @@ fn firewalls(six: &Six) {
         to.iter().flat_map(|to| open.map(|port| format!("{to} {port}"))).collect();
     assert_eq!(six.answers(INSIDE, &to, &open), expected);
     assert_eq!(six.answers(OUTSIDE, &to, &open), BTreeSet::new());
+    assert_eq!(six.answers(OUTSIDE, &to, &[22]).len(), 2, "there is no way at all from {OUTSIDE}");
 }
 
 fn a_client_and_a_mon_join(six: &Six) {
