@@ -47,6 +47,9 @@ fn nodes_are_hosts_of_their_own_and_leave_nothing_behind() {
     let taken = lab(&["up", "L1=10.32.3.99"]);
     assert!(!taken.status.success(), "a name that is taken by another address is refused");
 
+    let six = lab(&["up", "L4/uml=fd00:32:3::14"]);
+    assert!(!six.status.success(), "a uml node has IPv4");
+
     let keys = ok(&["known-hosts"]);
     let mut keys: Vec<&str> = keys.lines().filter_map(|l| l.split(' ').nth(2)).collect();
     keys.sort_unstable();
