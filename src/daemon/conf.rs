@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(watch_timeout("}\nvolumes: {driver: none}"), line(0)[1..]);
     }
 
-    /// Without these two, Ceph 18 binds to IPv4 alone, and with the first alone to both.
+    /// Ceph's defaults are IPv4 and nothing else: `ms_bind_ipv4` is true there and `ms_bind_ipv6` false.
     #[test]
     fn a_cluster_of_ipv6_binds_to_nothing_else() {
         let lines = |network: &str, address: &str| -> Vec<String> {
