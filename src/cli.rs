@@ -29,12 +29,12 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cephdock init --scan b1 b2 b3 write an inventory of these hosts
-  cephdock check                what could stop `up`, and how to mend it
-  cephdock plan                 what `up` would do, and why
-  cephdock up                   make the cluster of ./inventory.yaml
-  cephdock status               how it is
-  cephdock add-node B4          take in one more node of the inventory
+  cephdock init --scan b1 b2 b3   write an inventory of these hosts
+  cephdock check                  what could stop `up`, and how to mend it
+  cephdock plan                   what `up` would do, and why
+  cephdock up                     make the cluster of ./inventory.yaml
+  cephdock status                 how it is
+  cephdock add-node B4            take in one more node of the inventory
   cephdock -i lab.yaml status --watch
 
 Exit codes: 0 done, healthy, nothing to do · 1 failed · 2 usage or inventory
