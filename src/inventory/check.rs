@@ -95,7 +95,7 @@ impl<'t> Check<'t> {
                 let message = format!("{} is a mapping of fields", section.title);
                 let fix = format!(
                     "write `field: value` lines; it knows {}",
-                    schema::listed(section.fields)
+                    schema::listed(&section.names())
                 );
                 self.error(node.span, message, fix);
                 return None;
@@ -103,7 +103,7 @@ impl<'t> Check<'t> {
         };
         let (mut known, mut meant) = (Vec::new(), Vec::new());
         for (key, value) in self.unique(entries) {
-            if section.fields.contains(&key.name.as_str()) {
+            if section.has(&key.name) {
                 known.push((key, value));
             } else if section.title == schema::REGISTRY.title && key.name == "password" {
                 meant.push("password_file");
@@ -272,7 +272,7 @@ impl<'n> Fields<'n> {
 
     /// The field `name`, unless it is absent or empty.
     pub(super) fn get(&self, name: &'static str) -> Option<(&'n Key, &'n Node)> {
-        debug_assert!(self.section.fields.contains(&name), "{name} is not in the schema");
+        debug_assert!(self.section.has(name), "{name} is not in the schema");
         self.entries
             .iter()
             .find(|(key, node)| key.name == name && !matches!(node.value, Value::Null))

@@ -1,136 +1,63 @@
-//! The names of all fields: the one place that knows them, for finding unknown ones and for suggesting known ones.
+//! The one place that knows all fields: for finding unknown ones, for suggesting known ones, and for `docs/inventory.md`.
+
+mod fields;
+
+pub use fields::{
+    CLIENT, CLUSTER, NODE, NODE_SSH, OSD, POOL, REGISTRY, SECTIONS, SSH, TOP, VOLUMES,
+};
 
 /// A mapping of the inventory and its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Section {
     /// How to call it in a message: "`cluster.pool`", "a node".
     pub title: &'static str,
+    /// What stands before its fields' names, as `docs/inventory.md` has them: `cluster.pool.`
+    pub path: &'static str,
     /// Its fields.
-    pub fields: &'static [&'static str],
+    pub fields: &'static [Field],
     /// What people also call a field, and the field.
     also: &'static [(&'static str, &'static str)],
 }
 
-/// The file itself.
-pub const TOP: Section = Section {
-    title: "the inventory",
-    fields: &["cluster", "ssh", "nodes", "client", "firewall", "volumes"],
-    also: &[
-        ("hosts", "nodes"),
-        ("clients", "client"),
-        ("volume", "volumes"),
-        ("plugin", "volumes"),
-    ],
-};
-/// `cluster:`
-pub const CLUSTER: Section = Section {
-    title: "`cluster:`",
-    fields: &[
-        "public_network",
-        "cluster_network",
-        "image",
-        "image_archive",
-        "registry",
-        "pool",
-        "config",
-    ],
-    also: &[
-        ("network", "public_network"),
-        ("private_network", "cluster_network"),
-        ("archive", "image_archive"),
-        ("pools", "pool"),
-        ("conf", "config"),
-        ("ceph_conf", "config"),
-    ],
-};
-/// `cluster.registry:`
-pub const REGISTRY: Section = Section {
-    title: "`cluster.registry:`",
-    fields: &["server", "username", "password_file", "password_env"],
-    also: &[("host", "server"), ("url", "server"), ("user", "username"), ("login", "username")],
-};
-/// `cluster.pool:`
-pub const POOL: Section = Section {
-    title: "`cluster.pool:`",
-    fields: &["name", "size"],
-    also: &[("replicas", "size"), ("copies", "size"), ("replication", "size")],
-};
-/// The top-level `ssh:`
-pub const SSH: Section = Section {
-    title: "the top-level `ssh:`",
-    fields: &["user", "port", "identity_file", "jump", "known_hosts", "host_key"],
-    also: SSH_ALSO,
-};
-/// An entry of `nodes:`
-pub const NODE: Section = Section {
-    title: "a node",
-    fields: &["name", "address", "roles", "osds", "ssh"],
-    also: &[
-        ("ip", "address"),
-        ("addr", "address"),
-        ("hostname", "name"),
-        ("devices", "osds"),
-        ("disks", "osds"),
-    ],
-};
-/// `ssh:` of a node
-pub const NODE_SSH: Section = Section {
-    title: "a node's `ssh:`",
-    fields: &[
-        "host",
-        "port",
-        "user",
-        "identity_file",
-        "jump",
-        "known_hosts",
-        "host_key",
-        "fingerprint",
-    ],
-    also: SSH_ALSO,
-};
-/// An entry of `osds:`
-pub const OSD: Section = Section {
-    title: "an OSD",
-    fields: &["device", "file"],
-    also: &[("disk", "device"), ("path", "device"), ("dev", "device"), ("size", "file")],
-};
-/// `client:`
-pub const CLIENT: Section = Section {
-    title: "`client:`",
-    fields: &["packages", "admin_key"],
-    also: &[("admin_keyring", "admin_key"), ("keyring", "admin_key")],
-};
-/// `volumes:`
-pub const VOLUMES: Section = Section {
-    title: "`volumes:`",
-    fields: &["driver", "driver_binary", "alias", "settings"],
-    also: &[
-        ("plugin", "driver"),
-        ("binary", "driver_binary"),
-        ("driver_path", "driver_binary"),
-        ("options", "settings"),
-        ("env", "settings"),
-    ],
-};
+impl Section {
+    /// Whether it has a field of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|f| f.name == name)
+    }
 
-const SSH_ALSO: &[(&str, &str)] = &[
-    ("username", "user"),
-    ("login", "user"),
-    ("key", "identity_file"),
-    ("key_file", "identity_file"),
-    ("private_key", "identity_file"),
-    ("bastion", "jump"),
-    ("proxy_jump", "jump"),
-    ("proxyjump", "jump"),
-    ("known_hosts_file", "known_hosts"),
-    ("strict_host_key_checking", "host_key"),
-    ("address", "host"),
-    ("hostname", "host"),
-];
+    /// The names of its fields.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.fields.iter().map(|f| f.name).collect()
+    }
+}
 
-/// All of them, the outer ones first.
-pub const SECTIONS: [Section; 10] =
-    [TOP, CLUSTER, REGISTRY, POOL, SSH, NODE, NODE_SSH, OSD, CLIENT, VOLUMES];
+/// A field of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// As it is written.
+    pub name: &'static str,
+    /// What may stand there, with its unit where it has one.
+    pub takes: &'static str,
+    /// Something that may stand there, as YAML.
+    pub example: &'static str,
+    /// What it is where it is left out.
+    pub default: LeftOut,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// What a field is where it is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It may not be.
+    Required,
+    /// There is none then, and nothing stands for it.
+    Nothing,
+    /// This, as YAML.
+    Is(&'static str),
+    /// It follows from something else.
+    Depends(&'static str),
+}
 
 /// Sections of ceph.conf that `cluster.config` may hold; the daemon types may also be followed by `.ID`.
 pub(super) const CONF_SECTIONS: [&str; 6] = ["global", "mon", "mgr", "osd", "mds", "client"];
@@ -168,7 +95,7 @@ pub(super) fn meant(section: &Section, name: &str) -> Option<&'static str> {
     if let Some((_, field)) = section.also.iter().find(|(also, _)| *also == lower) {
         return Some(field);
     }
-    let near = nearest(&lower, section.fields);
+    let near = nearest(&lower, &section.names());
     // a field of another section is more likely misplaced than misspelt
     near.filter(|field| *field == lower || elsewhere(&lower).is_empty())
 }
@@ -186,12 +113,12 @@ pub(super) fn instead_of(section: &Section, name: &str) -> String {
     if section.title.contains("ssh") && lower.contains("pass") {
         return "leave it out: cephdock logs in with a key or the agent, and asks where a password is needed".into();
     }
-    format!("{} knows {}", section.title, listed(section.fields))
+    format!("{} knows {}", section.title, listed(&section.names()))
 }
 
 /// The sections that have the field `name`.
 fn elsewhere(name: &str) -> Vec<&'static str> {
-    SECTIONS.iter().filter(|s| s.fields.contains(&name)).map(|s| s.title).collect()
+    SECTIONS.iter().filter(|s| s.has(name)).map(|s| s.title).collect()
 }
 
 fn plain(name: &str) -> String {
@@ -250,11 +177,11 @@ mod tests {
 
     #[test]
     fn typos_find_their_field_and_rubbish_finds_none() {
-        assert_eq!(nearest("rolse", NODE.fields), Some("roles"));
-        assert_eq!(nearest("role", NODE.fields), Some("roles"));
-        assert_eq!(nearest("adress", NODE.fields), Some("address"));
-        assert_eq!(nearest("weather", NODE.fields), None);
-        assert_eq!(nearest(&"x".repeat(100_000), NODE.fields), None);
+        assert_eq!(nearest("rolse", &NODE.names()), Some("roles"));
+        assert_eq!(nearest("role", &NODE.names()), Some("roles"));
+        assert_eq!(nearest("adress", &NODE.names()), Some("address"));
+        assert_eq!(nearest("weather", &NODE.names()), None);
+        assert_eq!(nearest(&"x".repeat(100_000), &NODE.names()), None);
     }
 
     #[test]
@@ -272,8 +199,8 @@ mod tests {
         for section in SECTIONS {
             for (also, field) in section.also {
                 let ssh = section.title.contains("ssh");
-                assert!(!section.fields.contains(also), "{also} in {}", section.title);
-                assert!(section.fields.contains(field) || ssh, "{field} in {}", section.title);
+                assert!(!section.has(also), "{also} in {}", section.title);
+                assert!(section.has(field) || ssh, "{field} in {}", section.title);
             }
         }
     }

@@ -68,8 +68,7 @@ fn look(node: &Node, parent: &str, spans: &mut Vec<Span>) {
         Value::Seq(items) => items.iter().for_each(|item| look(item, parent, spans)),
         Value::Map(entries) => {
             for (key, value) in entries {
-                let odd =
-                    parent == "registry" && !schema::REGISTRY.fields.contains(&key.name.as_str());
+                let odd = parent == "registry" && !schema::REGISTRY.has(&key.name);
                 if odd || is_secret(&key.name) {
                     hide(value, spans);
                 } else {

@@ -5,6 +5,7 @@
 
 #[allow(dead_code, reason = "the lab's test uses the rest of it")]
 mod pages;
+mod reference;
 mod words;
 
 use std::path::Path;
