@@ -143,13 +143,10 @@ pub async fn steer<H: Host>(
         round += 1;
         events.send(Event::Observing { round });
         let looked = Instant::now();
-        let facts = match mons {
-            Mons::Asked => fleet.observe().await,
-            Mons::LeftAlone => {
-                let cluster = Seen::Unknown("no mon was asked".into());
-                Facts { nodes: fleet.look().await, cluster }
-            }
-        };
+        let mut facts = look(fleet, mons).await;
+        if fleet.restore(events).await {
+            facts = look(fleet, mons).await;
+        }
         run.time("look at the nodes", looked);
         let plan = match planner(want, &facts) {
             Ok(plan) => plan,
@@ -170,6 +167,12 @@ pub async fn steer<H: Host>(
         let outcome = apply(fleet, stage, events, stop).await;
         run.time(&stage.name.to_string(), started);
         run.steps += outcome.done;
+        // what came of a step whose connection was lost is seen by another look
+        let lost = outcome.failures.iter().any(|f| f.error.lost);
+        if lost && fleet.restore(events).await {
+            before = None;
+            continue;
+        }
         if !outcome.failures.is_empty() {
             let mut failures = outcome.failures;
             // what the round began with is old news by now
@@ -178,6 +181,16 @@ pub async fn steer<H: Host>(
             return run.end(End::Failed(failures), facts, &plan);
         }
         before = Some(stage.clone());
+    }
+}
+
+async fn look<H: Host>(fleet: &Fleet<H>, mons: Mons) -> Facts {
+    match mons {
+        Mons::Asked => fleet.observe().await,
+        Mons::LeftAlone => {
+            let cluster = Seen::Unknown("no mon was asked".into());
+            Facts { nodes: fleet.look().await, cluster }
+        }
     }
 }
 

@@ -8,8 +8,8 @@
 //! file without a name while the next one to come makes a new file and locks that. It is one line, and nothing reads it
 //! but to say who holds the lock.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinHandle;
@@ -60,6 +60,15 @@ impl Drop for Held {
     }
 }
 
+/// What a node needs to know to take the lock once more.
+#[derive(Debug, Default)]
+pub(super) struct Locked {
+    /// Who we are, once the lock was taken.
+    who: OnceLock<String>,
+    /// The lock over a connection that was made again. It ends with the node.
+    again: Mutex<Option<Held>>,
+}
+
 /// The lock on the mon nodes that were reached, until it is dropped.
 #[derive(Debug)]
 pub struct OperatorLock {
@@ -108,7 +117,10 @@ impl Fleet<Node> {
 
 async fn take((name, node): (&NodeName, &Arc<Node>), who: &str) -> Result<Option<Held>, LockError> {
     match node.take_lock(who).await {
-        Ok(Answer::Mine(held)) => Ok(Some(held)),
+        Ok(Answer::Mine(held)) => {
+            node.locked.who.get_or_init(|| who.to_owned());
+            Ok(Some(held))
+        }
         Ok(Answer::Unable) => Ok(None),
         Ok(Answer::Taken(who)) => Err(LockError::Taken { node: name.clone(), who }),
         Err(source) => Err(LockError::Failed { node: name.clone(), source }),
@@ -116,6 +128,31 @@ async fn take((name, node): (&NodeName, &Arc<Node>), who: &str) -> Result<Option
 }
 
 impl Node {
+    /// Takes the lock over a connection that was made again, where this process had it. The shell that held it may live
+    /// until the node notices that the old connection is gone, and no longer than [`SILENCE_SECONDS`].
+    pub(super) async fn lock_again(&self) -> Result<(), HostError> {
+        let Some(who) = self.locked.who.get() else { return Ok(()) };
+        let begun = Instant::now();
+        loop {
+            match self.take_lock(who).await? {
+                Answer::Mine(held) => {
+                    *self.locked.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+                    return Ok(());
+                }
+                Answer::Unable => return Ok(()),
+                Answer::Taken(by) => {
+                    let ours = by.starts_with(who.as_str());
+                    if !ours || begun.elapsed() > Duration::from_secs(SILENCE_SECONDS + 10) {
+                        return Err(HostError::new(format!(
+                            "another cephdock has been at work since the connection was lost: {by}"
+                        ))
+                        .hint("wait until it is done and run the same command again"));
+                    }
+                }
+            }
+        }
+    }
+
     async fn take_lock(&self, who: &str) -> Result<Answer, HostError> {
         let words = ["sh", "-c", SCRIPT, "cephdock-lock", who, PATH, &SILENCE_SECONDS.to_string()];
         let command = shlex::try_join(words)

@@ -60,6 +60,10 @@ pub trait Host: Send + Sync + 'static {
         daemon: &DaemonId,
         lines: usize,
     ) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
+    /// Makes a lost connection anew, once in a run. True: it was lost, and the node can be worked on again.
+    fn restore(&self) -> impl Future<Output = Result<bool, HostError>> + Send {
+        async { Ok(false) }
+    }
 }
 
 /// A word for a shell on a node.
@@ -200,6 +204,25 @@ impl<H: Host> Fleet<H> {
             Ok((cluster, _)) => Seen::Value(cluster),
             Err(why) => Seen::Unknown(why),
         }
+    }
+
+    /// Makes the connections anew that were lost, each once in a run, and says so. True: one is there again, so it is worth
+    /// another look.
+    pub async fn restore(&self, events: &Events) -> bool {
+        let each = self.hosts.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
+        let restored = each.map(|(name, host)| async move {
+            let (there, message) = match host.restore().await {
+                Ok(false) => return false,
+                Ok(true) => (true, "the connection was lost and has been made again".to_owned()),
+                Err(error) => {
+                    let why = error.sentence();
+                    (false, format!("the connection was lost and could not be made again: {why}"))
+                }
+            };
+            events.send(Event::Warning { node: Some(name.clone()), message });
+            there
+        });
+        futures_util::future::join_all(restored).await.contains(&true)
     }
 
     /// The host called `name`, if it was reached.

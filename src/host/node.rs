@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::ask::Mons;
+use super::lock::Locked;
 use super::{Fleet, Host, HostError, StepReport};
 use crate::daemon::DaemonId;
 use crate::docker::{self, Docker};
@@ -45,6 +46,10 @@ pub struct Node {
     pub(super) mons: Mutex<Option<Mons>>,
     /// What was found in the image.
     pub(super) image_keys: std::sync::OnceLock<KeyType>,
+    /// The cluster's lock on this node, which dies with the connection.
+    pub(super) locked: Locked,
+    /// Why nothing more may be done here in this run, though the node is connected.
+    pub(super) barred: std::sync::OnceLock<HostError>,
 }
 
 /// Connects to all nodes of `want` at once, each within `patience` (TCP, handshake and login). A node that cannot be reached is an error in its place.
@@ -105,6 +110,8 @@ async fn connect(
         mon_container: None,
         mons: Mutex::new(None),
         image_keys: std::sync::OnceLock::new(),
+        locked: Locked::default(),
+        barred: std::sync::OnceLock::new(),
     })
 }
 
@@ -157,11 +164,16 @@ impl Node {
             mon_container: Some(mon),
             mons: Mutex::new(None),
             image_keys: std::sync::OnceLock::new(),
+            locked: Locked::default(),
+            barred: std::sync::OnceLock::new(),
         }
     }
 
     /// The login, which this machine has none of.
     pub(super) fn session(&self) -> Result<&Session, HostError> {
+        if let Some(why) = self.barred.get() {
+            return Err(why.clone());
+        }
         self.session.as_ref().ok_or_else(|| HostError::new("this machine is not logged in to"))
     }
 
@@ -172,6 +184,9 @@ impl Node {
 
     /// Docker, or the error that says why not.
     pub(crate) fn docker(&self) -> Result<&bollard::Docker, HostError> {
+        if let Some(why) = self.barred.get() {
+            return Err(why.clone());
+        }
         self.docker
             .as_ref()
             .map(|d| &d.api)
@@ -211,5 +226,18 @@ impl Host for Node {
 
     async fn logs(&self, daemon: &DaemonId, lines: usize) -> Result<Vec<String>, HostError> {
         self.tail(&daemon.container(), lines).await
+    }
+
+    async fn restore(&self) -> Result<bool, HostError> {
+        let Some(session) = &self.session else { return Ok(false) };
+        if !session.restore().await? {
+            return Ok(false);
+        }
+        // it was at the other end of the old connection
+        *self.mons.lock().await = None;
+        match self.lock_again().await {
+            Ok(()) => Ok(true),
+            Err(why) => Err(self.barred.get_or_init(|| why).clone()),
+        }
     }
 }

@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnix;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use tokio::sync::{Mutex, oneshot};
 
 use super::auth;
@@ -19,9 +15,12 @@ use super::codes;
 use super::config;
 use super::driver;
 use super::hostkey;
+use super::line::Way;
+use super::offer;
 use super::prompt::{Prompt, Prompts};
+use super::socket::Socket;
 use super::{Session, SshError};
-use crate::inventory::{Jump, Ssh, Unset};
+use crate::inventory::Ssh;
 
 /// What is used of the operator's own SSH set-up.
 #[derive(Debug, Clone, Default)]
@@ -50,11 +49,24 @@ impl LocalSsh {
     }
 }
 
+/// How long to wait before each further try at a server that has hung up at once.
+const BUSY: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+    Duration::from_millis(3000),
+];
+
 /// User, host and port.
 type Hop = (String, String, u16);
 
-/// What the connections of one run share: answers to questions, the agent, and the connections to jump hosts.
-pub struct Client {
+/// What the connections of one run share: answers to questions, the agent, and the connections to jump hosts. Clones share
+/// it too.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
     prompt: Arc<dyn Prompt>,
     local: LocalSsh,
     /// By the way to each: every hop up to it.
@@ -63,7 +75,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Client").field("local", &self.0.local).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +91,8 @@ pub(super) fn address(settings: &Ssh) -> String {
 impl Client {
     /// A client that asks through `prompt`, each question once.
     pub fn new(prompt: Arc<dyn Prompt>, local: LocalSsh) -> Self {
-        Self { prompt: Arc::new(Prompts::new(prompt)), local, jumps: Mutex::default() }
+        let prompt = Arc::new(Prompts::new(prompt));
+        Self(Arc::new(Shared { prompt, local, jumps: Mutex::default() }))
     }
 
     /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; each jump host gets as
@@ -94,6 +107,17 @@ impl Client {
         settings: &Ssh,
         deadline: Duration,
     ) -> Result<Session, SshError> {
+        let way = Way { client: self.clone(), settings: settings.clone(), patience: deadline };
+        let first = way.connect().await?;
+        Ok(Session::by(first, way))
+    }
+
+    /// One connection, that is not made again.
+    pub(super) async fn connect_once(
+        &self,
+        settings: &Ssh,
+        deadline: Duration,
+    ) -> Result<Session, SshError> {
         let via = self.jump(settings, deadline).await?;
         // the jump hosts' share is not this node's
         let clock = Arc::new(Clock::start(address(settings), deadline));
@@ -102,7 +126,7 @@ impl Client {
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
     pub async fn configured(&self, settings: &Ssh) -> Result<Ssh, SshError> {
-        match &self.local.config {
+        match &self.0.local.config {
             Some(config) => config::apply(settings, config).await,
             None => Ok(settings.clone()),
         }
@@ -112,10 +136,9 @@ impl Client {
     async fn jump(&self, node: &Ssh, deadline: Duration) -> Result<Option<Session>, SshError> {
         let mut via: Option<Session> = None;
         let mut way = Vec::new();
-        for jump in &node.jump {
-            let bastion = self.configured(&bastion(jump, node)).await?;
+        for bastion in self.way(node).await? {
             way.push((bastion.user.clone(), bastion.host.clone(), bastion.port));
-            let mut jumps = self.jumps.lock().await;
+            let mut jumps = self.0.jumps.lock().await;
             if let Some(session) = jumps.get(&way).filter(|s| s.lost().is_none()) {
                 via = Some(session.clone());
                 continue;
@@ -132,15 +155,15 @@ impl Client {
         Ok(via)
     }
 
-    /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, or
-    /// it showed another of its keys than the pinned one.
+    /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, it took
+    /// no more logins at that moment, or it showed another of its keys than the pinned one.
     async fn login(
         &self,
         settings: &Ssh,
         via: Option<&Session>,
         clock: &Arc<Clock>,
     ) -> Result<Session, SshError> {
-        match self.attempt(settings, via, clock, None).await {
+        match self.let_in(settings, via, clock).await {
             Err(SshError::Lost { .. }) if clock.was_asked() => {
                 self.attempt(settings, via, clock, None).await
             }
@@ -154,8 +177,35 @@ impl Client {
                 }
                 Err(mismatch)
             }
+            Err(failed @ SshError::Handshake { .. }) => {
+                Err(certificate(settings, via, clock).await.unwrap_or(failed))
+            }
             other => other,
         }
+    }
+
+    /// A server that hangs up before it has said who it is may have too many who are about to log in (`MaxStartups`).
+    async fn let_in(
+        &self,
+        settings: &Ssh,
+        via: Option<&Session>,
+        clock: &Arc<Clock>,
+    ) -> Result<Session, SshError> {
+        let mut result = self.attempt(settings, via, clock, None).await;
+        for pause in BUSY {
+            match &result {
+                Err(SshError::Handshake { why, .. })
+                    if codes::hung_up(why) && clock.left() > pause => {}
+                _ => break,
+            }
+            tokio::time::sleep(pause).await;
+            match self.attempt(settings, via, clock, None).await {
+                // gone altogether: what it did first says more
+                Err(SshError::Connect { .. }) => break,
+                other => result = other,
+            }
+        }
+        result
     }
 
     async fn attempt(
@@ -165,13 +215,9 @@ impl Client {
         clock: &Arc<Clock>,
         family: Option<&'static str>,
     ) -> Result<Session, SshError> {
-        clock.doing("connecting");
-        let socket = match via {
-            None => Socket::Tcp(tcp(settings, clock).await?),
-            Some(jump) => Socket::Channel(through(jump, settings, clock).await?),
-        };
-        let (settings, local) = (settings.clone(), self.local.clone());
-        let (prompt, thread_clock) = (self.prompt.clone(), clock.clone());
+        let socket = Socket::open(settings, via, clock).await?;
+        let (settings, local) = (settings.clone(), self.0.local.clone());
+        let (prompt, thread_clock) = (self.0.prompt.clone(), clock.clone());
         let establish =
             move || establish(socket, &settings, &local, &*prompt, &thread_clock, family);
         let (ready, mut is_ready) = oneshot::channel();
@@ -189,87 +235,12 @@ impl Client {
     }
 }
 
-/// How a jump host is logged in to: like the node behind it, where nothing else is said.
-fn bastion(jump: &Jump, node: &Ssh) -> Ssh {
-    Ssh {
-        host: jump.host.clone(),
-        port: jump.port.unwrap_or(22),
-        user: jump.user.clone().unwrap_or_else(|| node.user.clone()),
-        // a key that the user's configuration names is for that host alone
-        identity_files: if node.unset.identity_files {
-            Vec::new()
-        } else {
-            node.identity_files.clone()
-        },
-        identities_only: false,
-        jump: Vec::new(),
-        fingerprint: None,
-        unset: Unset {
-            port: jump.port.is_none(),
-            user: jump.user.is_none(),
-            jump: false,
-            ..node.unset
-        },
-        ..node.clone()
-    }
-}
-
-/// What the SSH protocol runs over.
-enum Socket {
-    Tcp(TcpStream),
-    /// A channel of the jump host's connection.
-    Channel(StdUnix),
-}
-
-async fn tcp(settings: &Ssh, clock: &Clock) -> Result<TcpStream, SshError> {
-    let to = address(settings);
-    let resolve = |source| SshError::Resolve { host: settings.host.clone(), source };
-    let found = tokio::time::timeout(
-        clock.left(),
-        tokio::net::lookup_host((settings.host.as_str(), settings.port)),
-    );
-    let addresses: Vec<_> = found.await.map_err(|_| clock.timeout())?.map_err(resolve)?.collect();
-    let mut last = Err(resolve(io::Error::other("the name has no address")));
-    for (i, address) in addresses.iter().enumerate() {
-        // a dead first address must leave time for the next one
-        let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
-        let share = clock.left() / left;
-        last = match tokio::time::timeout(share, tokio::net::TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let connect = |source| SshError::Connect { to: to.clone(), source };
-                let stream = stream.into_std().map_err(connect)?;
-                notice_dead_peers(&stream).map_err(connect)?;
-                return Ok(stream);
-            }
-            Ok(Err(source)) => Err(SshError::Connect { to: to.clone(), source }),
-            Err(_) => Err(clock.timeout()),
-        };
-    }
-    last
-}
-
-/// A cut cable is noticed by the kernel within 50 s. libssh2's own keepalive cannot do it: its packet lives on the C
-/// stack, and half of it sent wedges the connection.
-fn notice_dead_peers(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, Duration::from_secs(20))?;
-    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(10))?;
-    sockopt::set_tcp_keepcnt(stream, 3)?;
-    sockopt::set_tcp_user_timeout(stream, 45_000)?;
-    Ok(())
-}
-
-async fn through(jump: &Session, settings: &Ssh, clock: &Clock) -> Result<StdUnix, SshError> {
-    let open = jump.open_tcp(&settings.host, settings.port);
-    match tokio::time::timeout(clock.left(), open).await {
-        Err(_) => Err(clock.timeout()),
-        Ok(Err(SshError::Refused { why, .. })) => {
-            let source = io::Error::other(format!("the jump host could not: {why}"));
-            Err(SshError::Connect { to: address(settings), source })
-        }
-        Ok(other) => other,
-    }
+/// The error for a server that has nothing to show but a certificate, where that is what it is.
+async fn certificate(settings: &Ssh, via: Option<&Session>, clock: &Clock) -> Option<SshError> {
+    let offered = async { Socket::open(settings, via, clock).await.ok()?.offered().await.ok() };
+    let offered = tokio::time::timeout(clock.left(), offered).await.ok()??;
+    offer::certificates_only(&offered)
+        .then(|| SshError::HostCertificate { to: address(settings), offered })
 }
 
 /// On the connection's own thread: handshake, host key, login. The second value is our own handle on the socket, to

@@ -5,6 +5,8 @@ use ssh2::{Error, ErrorCode};
 pub(super) const TIMEOUT: i32 = -9;
 pub(super) const AUTHENTICATION_FAILED: i32 = -18;
 pub(super) const PUBLICKEY_UNVERIFIED: i32 = -19;
+/// The server would not open the channel.
+pub(super) const CHANNEL_FAILURE: i32 = -21;
 const EAGAIN: i32 = -37;
 const SOCKET_DISCONNECT: i32 = -13;
 
@@ -28,13 +30,22 @@ pub(super) fn ends_login(e: &Error) -> bool {
     )
 }
 
+const CLOSED: &str = "the server closed the connection";
+const BROKE_RECEIVING: &str = "the connection broke while receiving";
+const BROKE_SENDING: &str = "the connection broke while sending";
+
+/// Whether a [`reason`] is that the server hung up.
+pub(super) fn hung_up(reason: &str) -> bool {
+    [CLOSED, BROKE_RECEIVING, BROKE_SENDING].contains(&reason)
+}
+
 /// Why a connection ended, in words.
 pub(super) fn reason(e: &Error) -> String {
     match e.code() {
         // libssh2 has one code for "the server said goodbye" and for a closed socket
-        ErrorCode::Session(SOCKET_DISCONNECT | -1) => "the server closed the connection".to_owned(),
-        ErrorCode::Session(-43) => "the connection broke while receiving".to_owned(),
-        ErrorCode::Session(-7) => "the connection broke while sending".to_owned(),
+        ErrorCode::Session(SOCKET_DISCONNECT | -1) => CLOSED.to_owned(),
+        ErrorCode::Session(-43) => BROKE_RECEIVING.to_owned(),
+        ErrorCode::Session(-7) => BROKE_SENDING.to_owned(),
         _ => e.message().to_owned(),
     }
 }

@@ -72,9 +72,19 @@ pub enum SshError {
         /// `SHA256:…` as `ssh-keygen -l` prints it.
         fingerprint: String,
         /// The file that was looked in.
-        known_hosts: PathBuf,
+        known_hosts: Box<Path>,
         /// The line that would make the host known.
         line_to_add: String,
+        /// The line of `known_hosts`, counted from 1, that names an authority for this host's certificates.
+        authority: Option<u32>,
+    },
+    /// The server proves itself with a certificate and nothing else, and libssh2 knows none.
+    #[error("{to} shows nothing but a host certificate ({}), and host certificates are not supported", offered.join(", "))]
+    HostCertificate {
+        /// `host:port`.
+        to: String,
+        /// The kinds of host keys that it offers.
+        offered: Vec<String>,
     },
     /// `known_hosts` holds another key for this host.
     #[error(
@@ -142,6 +152,12 @@ pub enum SshError {
         /// libssh2's reason (the server's own text is not passed on by it).
         why: String,
     },
+    /// The server runs no more commands on the connections that there are (`MaxSessions`), nor on another one.
+    #[error("the server runs no more commands: {why}")]
+    NoSession {
+        /// libssh2's reason (the server's own text is not passed on by it).
+        why: String,
+    },
     /// The connection is gone, and with it everything that ran over it.
     #[error("the SSH connection was lost: {why}")]
     Lost {
@@ -182,10 +198,24 @@ impl SshError {
             Self::Connect { .. } | Self::Timeout { .. } => {
                 "check ssh.host, ssh.port and the firewalls between here and there".into()
             }
+            Self::Handshake { why, .. } if super::codes::hung_up(why) => {
+                "check that an SSH server listens on that port, and whether it takes logins from here at this moment (`MaxStartups`, `PerSourcePenalties`, fail2ban)"
+                    .into()
+            }
             Self::Handshake { .. } => "check that an SSH server listens on that port".into(),
+            Self::HostCertificate { .. } => {
+                "let its sshd offer a plain key too: take `HostKeyAlgorithms` out of its sshd_config, or add `ssh-ed25519` to it; then record that key in known_hosts, or pin `fingerprint:`"
+                    .into()
+            }
             Self::KnownHosts { path, .. } => {
                 format!("make {} readable and writable, or set ssh.known_hosts", path.display())
             }
+            Self::HostKeyUnknown { known_hosts, line_to_add, authority: Some(line), .. } => format!(
+                "{}:{line} names an authority for this host, but host certificates are not supported: compare the \
+                 fingerprint with the node's own, then add this line to the same file, or set `host_key: accept-new`: \
+                 {line_to_add}",
+                known_hosts.display()
+            ),
             Self::HostKeyUnknown { known_hosts, line_to_add, .. } => format!(
                 "compare the fingerprint with the node's own, then add this line to {}, or set `host_key: accept-new`: \
                  {line_to_add}",
@@ -205,6 +235,7 @@ impl SshError {
                 )
             }),
             Self::Refused { .. } => return None,
+            Self::NoSession { .. } => "set `MaxSessions` in the node's sshd_config to 1 or more".into(),
             Self::Lost { .. } => "run the same command again once the node answers; nothing is lost by that".into(),
             Self::Jump { source, .. } => return source.hint(),
             Self::Local { .. } => "raise the limits of this machine (`ulimit -n`, `ulimit -u`)".into(),

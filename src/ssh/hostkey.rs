@@ -31,7 +31,9 @@ pub(super) fn prefer(
         to: super::client::address(settings),
         why: e.message().to_owned(),
     };
-    let all = session.supported_algs(MethodType::HostKey).map_err(|e| handshake(&e))?;
+    // libssh2 takes certificates too, but neither looks who signed one nor what for
+    let mut all = session.supported_algs(MethodType::HostKey).map_err(|e| handshake(&e))?;
+    all.retain(|a| !a.contains("-cert-"));
     let expand = |key_type: &str| -> Vec<&str> {
         if key_type == "ssh-rsa" {
             RSA.iter().filter_map(|r| all.iter().find(|a| *a == r)).copied().collect()
@@ -46,12 +48,9 @@ pub(super) fn prefer(
         for entry in entries_for(settings)?.iter().filter(|e| e.marker == Marker::Host) {
             preferred.extend(expand(&entry.key_type));
         }
-        if !preferred.is_empty() {
-            preferred.extend(&all);
-        }
-    }
-    if preferred.is_empty() {
-        return Ok(());
+        preferred.extend(&all);
+    } else {
+        preferred.extend(&all);
     }
     let mut seen = std::collections::HashSet::new();
     preferred.retain(|a| seen.insert(*a));
@@ -128,13 +127,17 @@ pub(super) fn verify(key: &[u8], settings: &Ssh, record: bool) -> Result<(), Ssh
         HostKeyPolicy::AcceptNew if !record => Ok(()),
         HostKeyPolicy::AcceptNew => known_hosts::append(&known_hosts, &line_to_add)
             .map_err(|source| SshError::KnownHosts { path: known_hosts, source }),
-        HostKeyPolicy::Strict => Err(SshError::HostKeyUnknown {
-            host,
-            port,
-            key_type,
-            fingerprint: seen,
-            known_hosts,
-            line_to_add,
-        }),
+        HostKeyPolicy::Strict => {
+            let authority = entries.iter().chain(&plain).find(|e| e.marker == Marker::Authority);
+            Err(SshError::HostKeyUnknown {
+                host,
+                port,
+                key_type,
+                fingerprint: seen,
+                known_hosts: known_hosts.into(),
+                line_to_add,
+                authority: authority.map(|e| u32::try_from(e.line).unwrap_or(u32::MAX)),
+            })
+        }
     }
 }

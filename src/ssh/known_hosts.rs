@@ -21,9 +21,11 @@ pub(super) enum Marker {
     Host,
     /// A stolen key.
     Revoked,
+    /// The key of one who signs host keys, which counts for nothing here.
+    Authority,
 }
 
-/// One usable line. `@cert-authority` lines are left out: libssh2 has no host certificates.
+/// One usable line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) marker: Marker,
@@ -63,10 +65,11 @@ fn parse_line(text: &str, line: usize) -> Option<Entry> {
     let mut first = fields.next().filter(|f| !f.starts_with('#'))?;
     let mut marker = Marker::Host;
     if first.starts_with('@') {
-        if first != "@revoked" {
-            return None;
-        }
-        marker = Marker::Revoked;
+        marker = match first {
+            "@revoked" => Marker::Revoked,
+            "@cert-authority" => Marker::Authority,
+            _ => return None,
+        };
         first = fields.next()?;
     }
     let key_type = fields.next()?.to_owned();
@@ -216,7 +219,7 @@ mod tests {
              b1 ssh-ed25519 {KEY} a comment\n"
         );
         let found: Vec<_> = parse(&text).iter().map(|e| (e.marker, e.line)).collect();
-        assert_eq!(found, [(Marker::Revoked, 6), (Marker::Host, 7)]);
+        assert_eq!(found, [(Marker::Authority, 5), (Marker::Revoked, 6), (Marker::Host, 7)]);
     }
 
     #[test]

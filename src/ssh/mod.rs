@@ -6,9 +6,10 @@
 //! caller ── Session ── requests to open ─────╝
 //! ```
 //!
-//! [`Client`] makes connections ([`client`]: TCP, jump host, deadline; [`hostkey`] and [`known_hosts`]: is it the node;
-//! [`auth`]: logging in). A [`Session`] is a handle on the thread that owns one ([`driver`]); each channel
-//! ([`opening`], [`channel`]) is an ordinary socket to its user. Nothing listens on this machine.
+//! [`Client`] makes connections ([`client`]: deadline, tries; [`way`] and [`socket`]: jump hosts, TCP; [`hostkey`] and
+//! [`known_hosts`]: is it the node; [`auth`]: logging in). A [`Session`] is a handle on the thread that owns one
+//! ([`driver`]), or on several ([`line`]: lost ones, `MaxSessions`); each channel ([`opening`], [`channel`]) is an ordinary
+//! socket to its user. Nothing listens on this machine.
 
 use std::fmt;
 use std::io;
@@ -32,21 +33,28 @@ mod error;
 mod hostkey;
 mod keyfile;
 mod known_hosts;
+mod line;
+mod offer;
 mod opening;
 mod prompt;
+mod socket;
+mod way;
 
 pub use client::{Client, LocalSsh};
 pub use error::SshError;
+use line::Line;
 use opening::{Opened, Request, What};
 pub use prompt::{Nobody, Prompt, Prompts};
 
 /// How long a server may take to open a channel. It usually takes a round trip.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// A logged-in connection. Clones share it; it ends when the last clone and the last stream are dropped.
-#[derive(Clone)]
-pub struct Session(Arc<Handle>);
+/// A logged-in connection. Clones share it; it ends when the last clone and the last stream are dropped. Where the server
+/// runs fewer commands at once than are asked for (`MaxSessions`), there are more connections behind it.
+#[derive(Debug, Clone)]
+pub struct Session(Arc<Line>);
 
+/// One connection.
 struct Handle {
     /// `None` only while being dropped.
     requests: Option<mpsc::Sender<Request>>,
@@ -59,6 +67,25 @@ impl Handle {
         // fails only where the counter is full, and then the thread is awake
         drop(rustix::io::write(&*self.wake, &1u64.to_ne_bytes()).map_err(io::Error::from));
     }
+
+    async fn open(&self, what: What) -> Result<Opened, SshError> {
+        let (reply, opened) = oneshot::channel();
+        let request = Request { what, reply: Some(reply) };
+        let sent = self.requests.as_ref().is_some_and(|r| r.send(request).is_ok());
+        if !sent {
+            return Err(lost(&self.lost));
+        }
+        self.wake();
+        match tokio::time::timeout(OPENING, opened).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(lost(&self.lost)),
+            Err(_) => Err(SshError::Timeout {
+                to: "the node".into(),
+                doing: "opening a channel",
+                after: OPENING,
+            }),
+        }
+    }
 }
 
 impl Drop for Handle {
@@ -66,12 +93,6 @@ impl Drop for Handle {
         // in this order: woken before the sender is gone, the thread would find nothing new and sleep on
         self.requests = None;
         self.wake();
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("lost", &self.0.lost.get()).finish_non_exhaustive()
     }
 }
 
@@ -159,49 +180,31 @@ impl Session {
         wake: Arc<OwnedFd>,
         lost: Arc<OnceLock<String>>,
     ) -> Self {
-        Self(Arc::new(Handle { requests: Some(requests), wake, lost }))
+        let handle = Handle { requests: Some(requests), wake, lost };
+        Self(Arc::new(Line::new(Arc::new(handle), None)))
     }
 
     /// Why the connection ended, if it has.
     pub fn lost(&self) -> Option<String> {
-        self.0.lost.get().cloned()
-    }
-
-    async fn open(&self, what: What) -> Result<Opened, SshError> {
-        let (reply, opened) = oneshot::channel();
-        let request = Request { what, reply: Some(reply) };
-        let sent = self.0.requests.as_ref().is_some_and(|r| r.send(request).is_ok());
-        if !sent {
-            return Err(lost(&self.0.lost));
-        }
-        self.0.wake();
-        match tokio::time::timeout(OPENING, opened).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(lost(&self.0.lost)),
-            Err(_) => Err(SshError::Timeout {
-                to: "the node".into(),
-                doing: "opening a channel",
-                after: OPENING,
-            }),
-        }
+        self.0.now().lost.get().cloned()
     }
 
     /// A connection to a Unix socket on the node. It ends like any socket does when the connection is lost, so a
     /// protocol without lengths should ask [`Session::lost`] before it believes an end.
     pub async fn open_unix(&self, path: &str) -> Result<UnixStream, SshError> {
-        stream(self.open(What::Unix(path.to_owned())).await?.io)
+        stream(self.0.open(What::Unix(path.to_owned())).await?.0.io)
     }
 
     /// A TCP connection from the node to somewhere else.
     async fn open_tcp(&self, host: &str, port: u16) -> Result<StdUnix, SshError> {
-        Ok(self.open(What::Tcp(host.to_owned(), port)).await?.io)
+        Ok(self.0.open(What::Tcp(host.to_owned(), port)).await?.0.io)
     }
 
     /// Starts a command in the login shell of the node's user.
     pub async fn exec(&self, command: &str) -> Result<ExecIo, SshError> {
-        let opened = self.open(What::Exec(command.to_owned())).await?;
-        let (stderr, exit) = opened.command.ok_or_else(|| lost(&self.0.lost))?;
-        let exit = PendingExit { exit, lost: self.0.lost.clone() };
+        let (opened, on) = self.0.open(What::Exec(command.to_owned())).await?;
+        let (stderr, exit) = opened.command.ok_or_else(|| lost(&on.lost))?;
+        let exit = PendingExit { exit, lost: on.lost.clone() };
         Ok(ExecIo { io: stream(opened.io)?, stderr: stream(stderr)?, exit })
     }
 

@@ -9,7 +9,7 @@ use super::channel::Channel;
 use super::{Exit, SshError, codes};
 
 /// What a channel is to lead to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum What {
     /// A Unix socket on the server (`direct-streamlocal@openssh.com`).
     Unix(String),
@@ -99,8 +99,15 @@ impl Opening {
             return Progress::Fatal(codes::reason(e));
         }
         if let Some(reply) = self.request.reply.take() {
-            let what = self.request.what.describe();
-            drop(reply.send(Err(SshError::Refused { what, why: e.message().to_owned() })));
+            let why = e.message().to_owned();
+            let full = channel.is_none()
+                && matches!(self.request.what, What::Exec(_))
+                && e.code() == ssh2::ErrorCode::Session(codes::CHANNEL_FAILURE);
+            drop(reply.send(Err(if full {
+                SshError::NoSession { why }
+            } else {
+                SshError::Refused { what: self.request.what.describe(), why }
+            })));
         }
         Progress::Over(channel)
     }

@@ -120,3 +120,33 @@ async fn a_disk_that_is_not_blank_is_refused_before_any_step() {
     assert!(sim.world().done.is_empty());
     assert!(sim.world().nodes.values().all(|n| n.files.is_empty() && n.containers.is_empty()));
 }
+
+/// A connection that is lost in the middle of any step is made again, and the same run finishes.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_once_costs_no_run() {
+    let steps = done(Sim::new(THREE).up(1).await);
+    for fault in [Fault::LoseMiddle, Fault::LoseAfter] {
+        for at in 0..steps {
+            let what = format!("{fault:?} at step {at}");
+            let sim = Sim::new(THREE);
+            cut(&sim, at, &fault);
+            let run = sim.up(1).await.expect("the run was not killed");
+            assert!(matches!(run.end, End::Done), "{what}: {:?}", run.end);
+            assert_whole(&sim, &what).await;
+        }
+    }
+}
+
+/// One that is lost again and again ends the run, which says so, and the next one finishes.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_hold_is_given_up() {
+    let sim = Sim::new(THREE);
+    sim.on_step(|_, node, _| if *node == name("B2") { Fault::LoseAfter } else { Fault::None });
+    let run = sim.up(1).await.expect("the run was not killed");
+    let End::Failed(failures) = &run.end else { panic!("{:?}", run.end) };
+    assert!(failures.iter().any(|f| f.node == name("B2") && f.error.lost), "{failures:?}");
+    assert_eq!(run.summary.unreachable.len(), 1, "{:?}", run.summary.unreachable);
+    sim.on_step(|_, _, _| Fault::None);
+    done(sim.up(2).await);
+    assert_whole(&sim, "the connection holds").await;
+}

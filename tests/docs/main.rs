@@ -18,7 +18,7 @@ use pages::{Page, all, root};
 fn problems(page: &Page) -> Vec<String> {
     let mut problems = Vec::new();
     let mut at = |line: usize, what: String| {
-        problems.push(format!("{}:{line}: {what}", page.path.display()))
+        problems.push(format!("{}:{line}: {what}", page.path.display()));
     };
     for block in &page.blocks {
         if block.language == "yaml" {

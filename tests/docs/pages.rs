@@ -72,14 +72,13 @@ impl Page {
             };
             match (&mut open, line.strip_prefix("```"), line.strip_prefix("    ")) {
                 (Some(block), Some(_), _) if block.line > 0 && fenced(block) => {
-                    page.blocks.extend(open.take())
+                    page.blocks.extend(open.take());
                 }
                 (Some(block), _, _) if fenced(block) => block.lines.push(line.to_owned()),
                 (Some(block), None, Some(code)) => block.lines.push(code.to_owned()),
                 // a list's own lines are indented too; only what comes after an empty line is a block
                 (None, None, Some(code)) if before.trim().is_empty() => {
-                    open = Some(start(""));
-                    open.iter_mut().for_each(|b| b.lines.push(code.to_owned()));
+                    open = Some(Block { lines: vec![code.to_owned()], ..start("") });
                 }
                 (_, fence, _) => {
                     page.blocks.extend(open.take());

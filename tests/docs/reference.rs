@@ -1,5 +1,6 @@
 //! `docs/inventory.md`, made from the table of fields that the parser has, and that table against the parser.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -33,9 +34,11 @@ fn document() -> String {
             "" => "The file".to_owned(),
             path => format!("`{path}`"),
         };
-        text += &format!(
-            "\n## {heading}\n\n| field | takes | such as | left out | meaning |\n|---|---|---|---|---|\n"
-        );
+        writeln!(
+            text,
+            "\n## {heading}\n\n| field | takes | such as | left out | meaning |\n|---|---|---|---|---|"
+        )
+        .expect("memory");
         for Field { name, takes, example, default, meaning } in section.fields {
             let left_out = match default {
                 LeftOut::Required => "**required**".to_owned(),
@@ -43,10 +46,12 @@ fn document() -> String {
                 LeftOut::Is(value) => format!("`{value}`"),
                 LeftOut::Depends(how) => (*how).to_owned(),
             };
-            text += &format!(
-                "| `{}{name}` | {takes} | `{example}` | {left_out} | {meaning} |\n",
+            writeln!(
+                text,
+                "| `{}{name}` | {takes} | `{example}` | {left_out} | {meaning} |",
                 section.path
-            );
+            )
+            .expect("memory");
         }
     }
     text

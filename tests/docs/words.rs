@@ -34,14 +34,13 @@ pub(crate) fn line(text: &str) -> Result<(), String> {
             ["make", targets @ ..] => targets.iter().try_for_each(|t| target(t))?,
             ["docker", "volume", "create", options @ ..] => volume(options)?,
             // not cephdock's, and what they are given is told by whoever reads them
-            ["cargo", "build", ..]
-            | ["docker", ..]
+            []
+            | ["cargo", "build", ..]
             | ["ssh", _, "docker", ..]
-            | ["$EDITOR" | "jq" | "man" | "echo", ..] => {}
+            | ["docker" | "$EDITOR" | "jq" | "man" | "echo", ..] => {}
             [other, ..] => {
                 return Err(format!("`{other}` is nothing that this test knows how to judge"));
             }
-            [] => {}
         }
     }
     Ok(())

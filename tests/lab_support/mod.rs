@@ -28,7 +28,7 @@ pub(crate) const NODES: [&str; 3] = ["B1", "B2", "B3"];
 /// OSDs of the standard inventory: a disk on each node and a file on B1.
 pub(crate) const OSDS: u64 = 4;
 
-const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
+pub(crate) const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
 const BOOT_SECONDS: u64 = 300;
 const SSH_SECONDS: u64 = 120;
 /// Longer than any of cephdock's own deadlines together would take in a test.

@@ -57,6 +57,10 @@ pub(crate) enum Fault {
     PowerOff(&'static str),
     /// The user asks to stop while the step runs.
     Stop,
+    /// The connection is lost half-way of the step; the second time in a run it is not made again.
+    LoseMiddle,
+    /// The same when the step is done and nobody has been told.
+    LoseAfter,
 }
 
 /// Asked before every step: its number in the run, its node, what it is.
@@ -74,6 +78,8 @@ pub(crate) struct World {
     pub(crate) crimes: Vec<String>,
     hook: Hook,
     steps: usize,
+    /// How often each node's connection was lost and made again in this run: odd where it is lost.
+    lost: BTreeMap<NodeName, u8>,
 }
 
 /// A world, an inventory for it, and the process that is run on them.
@@ -150,6 +156,7 @@ impl Sim {
             crimes: Vec::new(),
             hook: Box::new(|_, _, _| Fault::None),
             steps: 0,
+            lost: BTreeMap::new(),
         };
         let shared = Shared {
             world: Mutex::new(world),
@@ -258,6 +265,7 @@ impl Sim {
         {
             let mut world = self.world();
             world.steps = 0;
+            world.lost.clear();
             world.done.clear();
             // what a process has found out dies with it
             world.nodes.values_mut().for_each(|node| node.looked = false);
@@ -305,7 +313,8 @@ impl SimHost {
     }
 
     fn reached(&self) -> Result<(), HostError> {
-        if self.world().nodes[&self.name].power {
+        let world = self.world();
+        if world.nodes[&self.name].power && world.lost.get(&self.name).is_none_or(|n| n % 2 == 0) {
             return Ok(());
         }
         Err(HostError { lost: true, ..HostError::new("no route to host") })
@@ -377,6 +386,10 @@ impl Host for SimHost {
         if matches!(fault, Fault::CutMiddle | Fault::CutMkfs | Fault::CutAfter) {
             self.die().await;
         }
+        if matches!(fault, Fault::LoseMiddle | Fault::LoseAfter) {
+            *self.world().lost.entry(self.name.clone()).or_default() += 1;
+            self.reached()?;
+        }
         self.world().done.push(format!("{}: {action}", self.name));
         Ok(())
     }
@@ -386,5 +399,15 @@ impl Host for SimHost {
         let container = world.nodes[&self.name].containers.get(&daemon.container());
         let container = container.ok_or_else(|| HostError::new("no such container"))?;
         Ok(vec![container.said.clone()])
+    }
+
+    async fn restore(&self) -> Result<bool, HostError> {
+        let mut world = self.world();
+        let off = !world.nodes[&self.name].power;
+        match world.lost.get_mut(&self.name) {
+            Some(times) if *times == 1 && !off => *times = 2,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }

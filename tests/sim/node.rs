@@ -320,7 +320,7 @@ impl World {
         action: &Action,
         fault: &Fault,
     ) -> Result<(), String> {
-        let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs);
+        let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs | Fault::LoseMiddle);
         match action {
             Action::WriteFiles(files) => {
                 let files = if half { &files[..files.len() / 2] } else { files };
@@ -389,7 +389,7 @@ impl World {
         action: &Action,
         fault: &Fault,
     ) -> Result<(), String> {
-        let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs);
+        let half = matches!(fault, Fault::CutMiddle | Fault::CutMkfs | Fault::LoseMiddle);
         let node = self.nodes.get_mut(at).expect("hosts are made from nodes");
         if let Some(why) = &node.docker_down {
             return Err(why.clone());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use cephdock::inventory::{HostKeyPolicy, Ssh};
+use cephdock::inventory::{HostKeyPolicy, Jump, Ssh};
 use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
 
 use crate::sshd::{Sshd, keygen, run};
@@ -190,4 +190,65 @@ async fn a_pinned_key_alone_counts() {
         panic!("{error:?}")
     };
     assert_eq!((expected, shown), (wrong, seen));
+}
+
+/// A host key with a certificate, and the public key of who signed it. The folder goes last.
+fn certified() -> (tempfile::TempDir, String, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+    let authority = keygen(&dir.path().join("ca"), "ed25519", "");
+    keygen(&dir.path().join("host"), "ed25519", "");
+    let (ca, public) = (text("ca"), text("host.pub"));
+    run("ssh-keygen", &["-q", "-s", &ca, "-I", "the host", "-h", "-n", "127.0.0.1", &public]);
+    let config = format!("HostKey {}\nHostCertificate {}\n", text("host"), text("host-cert.pub"));
+    (dir, config, authority.rsplit_once(' ').expect("a comment").0.to_owned())
+}
+
+#[tokio::test]
+async fn a_host_that_shows_a_certificate_only() {
+    let (_dir, config, authority) = certified();
+    let sshd =
+        Sshd::start(&format!("{config}HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n"));
+    fs::write(sshd.path("known_hosts"), format!("@cert-authority * {authority}\n"))
+        .expect("written");
+    for settings in [sshd.settings(), accept_new(&sshd)] {
+        let error = connect(&settings).await.expect_err("a certificate");
+        let SshError::HostCertificate { offered, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(offered, &["ssh-ed25519-cert-v01@openssh.com"]);
+        let said = error.to_string();
+        assert!(said.contains("host certificates are not supported"), "{said}");
+        assert!(error.hint().expect("one").contains("HostKeyAlgorithms"), "{error:?}");
+    }
+    // through a bastion too
+    let bastion = Sshd::start("");
+    bastion.authorize(&fs::read_to_string(sshd.path("id.pub")).expect("public"));
+    fs::copy(bastion.path("known_hosts"), sshd.path("known_hosts")).expect("copied");
+    let jump = Jump { user: None, host: "127.0.0.1".into(), port: Some(bastion.port) };
+    let error = connect(&Ssh { jump: vec![jump], ..sshd.settings() }).await.expect_err("the same");
+    assert!(matches!(error, SshError::HostCertificate { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_known_by_an_authority_only() {
+    let (dir, config, authority) = certified();
+    let sshd = Sshd::start(&config);
+    fs::write(
+        sshd.path("known_hosts"),
+        format!("# ours\n@cert-authority [127.0.0.1]:* {authority}\n"),
+    )
+    .expect("written");
+    let error = connect(&sshd.settings()).await.expect_err("not known");
+    let hint = error.hint().expect("one");
+    for part in ["known_hosts:2 names an authority", "host certificates are not supported"] {
+        assert!(hint.contains(part), "{part}: {hint}");
+    }
+    let SshError::HostKeyUnknown { line_to_add, authority: Some(2), .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(hint.contains(&line_to_add), "{hint}");
+    // that is all it takes, with the certificate still there
+    let text = fs::read_to_string(sshd.path("known_hosts")).expect("there");
+    fs::write(sshd.path("known_hosts"), format!("{text}{line_to_add}\n")).expect("written");
+    connect(&sshd.settings()).await.expect("known now");
+    drop(dir);
 }

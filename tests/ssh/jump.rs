@@ -106,3 +106,20 @@ async fn two_bastions_in_a_row() {
     drop(outer);
     eventually("the way through a dead bastion ends", || session.lost().is_some()).await;
 }
+
+#[tokio::test]
+async fn nodes_behind_a_bastion_that_hung_up_are_reached_again() {
+    let (bastion, one, two) = (Sshd::start(""), Sshd::start(""), Sshd::start(""));
+    let (to_one, to_two) = (through(&bastion, &one), through(&bastion, &two));
+    let client = client();
+    let (a, b) = tokio::join!(client.connect(&to_one, SOON), client.connect(&to_two, SOON));
+    let (a, b) = (a.expect("through"), b.expect("through"));
+    bastion.kill_connections();
+    eventually("both are lost", || a.lost().is_some() && b.lost().is_some()).await;
+    let (again_a, again_b) = tokio::join!(a.restore(), b.restore());
+    assert!(again_a.expect("through") && again_b.expect("through"));
+    assert_eq!(stdout(&a, "echo on").await, "on\n");
+    assert_eq!(stdout(&b, "echo on").await, "on\n");
+    // one new connection to the bastion for both
+    assert_eq!(bastion.log().matches("Accepted publickey").count(), 2, "{}", bastion.log());
+}

@@ -126,13 +126,13 @@ async fn the_usual_key_files() {
 }
 
 /// An ssh-agent of the test's own.
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 impl Agent {
-    async fn start(socket: PathBuf) -> Self {
+    pub(crate) async fn start(socket: PathBuf) -> Self {
         let child = Command::new("ssh-agent")
             .arg("-D")
             .arg("-a")
@@ -144,7 +144,7 @@ impl Agent {
         agent
     }
 
-    fn add(&self, key: &Path) {
+    pub(crate) fn add(&self, key: &Path) {
         let mut add = Command::new("ssh-add");
         let added =
             add.env("SSH_AUTH_SOCK", &self.socket).arg("-q").arg(key).status().expect("ran");

@@ -7,6 +7,7 @@ mod config;
 mod docker;
 mod host_key;
 mod jump;
+mod limits;
 mod login;
 mod sshd;
 mod streams;

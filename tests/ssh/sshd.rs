@@ -19,6 +19,7 @@ use tempfile::TempDir;
 pub(crate) struct Sshd {
     pub(crate) dir: TempDir,
     pub(crate) port: u16,
+    extra: String,
     child: Child,
 }
 
@@ -73,7 +74,7 @@ impl Sshd {
         let log = || fs::read_to_string(path("log")).unwrap_or_default();
         let (child, port) = started.unwrap_or_else(|| panic!("sshd did not start:\n{}", log()));
         fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {host}")).expect("written");
-        Self { dir, port, child }
+        Self { dir, port, extra: extra.to_owned(), child }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -116,23 +117,20 @@ impl Sshd {
 
     /// Kills the processes that serve connections, as a crash would, and the listener with them.
     pub(crate) fn kill(&mut self) {
-        let listener = self.child.id();
-        let mut family = vec![listener];
-        let mut i = 0;
-        while i < family.len() {
-            family.extend(children(family[i]));
-            i += 1;
-        }
-        for pid in family {
-            // one may have ended by itself meanwhile
-            drop(
-                Command::new("kill")
-                    .args(["-KILL", &pid.to_string()])
-                    .stderr(Stdio::null())
-                    .status(),
-            );
-        }
+        let family = family(vec![self.child.id()]);
+        end(&family);
         drop(self.child.wait());
+    }
+
+    /// Kills the processes that serve connections; new ones are taken.
+    pub(crate) fn kill_connections(&self) {
+        end(&family(children(self.child.id())));
+    }
+
+    /// Starts it again where it was killed, on the same port and with the same keys.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.dir.path(), self.port, &self.extra);
+        assert!(answers(&mut self.child, self.port), "sshd did not start:\n{}", self.log());
     }
 
     /// How many connections it serves.
@@ -161,6 +159,24 @@ impl Drop for Sshd {
     }
 }
 
+/// Processes with all that come from them.
+fn family(mut pids: Vec<u32>) -> Vec<u32> {
+    let mut i = 0;
+    while i < pids.len() {
+        pids.extend(children(pids[i]));
+        i += 1;
+    }
+    pids
+}
+
+fn end(pids: &[u32]) {
+    for pid in pids {
+        // one may have ended by itself meanwhile
+        let mut kill = Command::new("kill");
+        drop(kill.args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status());
+    }
+}
+
 /// Process ids of `pid`'s children.
 fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -182,11 +198,12 @@ fn spawn(dir: &Path, port: u16, extra: &str) -> Child {
         Some((before, after)) => format!("{before}SetEnv HOME={d} {after}"),
         None => format!("{extra}\nSetEnv HOME={d}"),
     };
-    // the first value of an option counts, so `extra` goes first
+    // the first value of an option counts, so `extra` goes first; of this one the last
+    let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 100\n" };
     let config = format!(
         "{extra}\nListenAddress 127.0.0.1:{port}\nHostKey {d}/host_ed25519\nPidFile none\nStrictModes no\n\
          AuthorizedKeysFile {d}/authorized_keys\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-         UsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\nMaxStartups 100\n"
+         UsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\n{startups}"
     );
     fs::write(dir.join("sshd_config"), config).expect("written");
     Command::new(program)
