@@ -47,9 +47,10 @@ bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medi
 	tests/bench/run
 	tests/bench/scale
 
-lint: setup ## rustfmt, clippy and shellcheck
+lint: setup ## rustfmt, clippy, rustdoc and shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --lib --no-deps --document-private-items
 	shellcheck $(LAB) tests/lab/all tests/lab/cargo .ci/run
 	shellcheck -s dash src/host/probe.sh
 

@@ -37,8 +37,8 @@ fn promised(command: &str, first: bool) -> &'static [&'static str] {
         "cephdock check" => &["login", "docker", "paths", "clock", "B1", "B2", "B3"],
         "cephdock plan" if first => &["mon", "osd", "B1", "B2", "B3"],
         "cephdock up" => &["HEALTH_OK"],
-        "cephdock status" => &["HEALTH_OK", "B1", "B2", "B3", "osd.0", "osd.2"],
-        _ if command.starts_with("cephdock init --scan") => &["inventory.yaml", "B1", "B2", "B3"],
+        "cephdock status" => &["HEALTH_OK", "B1", "B2", "B3", "osd-0", "osd-2"],
+        _ if command.starts_with("cephdock init --scan") => &["Wrote ./inventory.yaml", "3 nodes"],
         _ if command.starts_with("cephdock add-node") => &["HEALTH_OK"],
         _ => &[],
     }

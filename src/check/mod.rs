@@ -6,7 +6,7 @@
 //!
 //! A check is a function that looks at the [`Evidence`] and says what it found; [`CHECKS`] is the table of them. To add
 //! one, write the function in the file of its topic, with its case in `tests`, and put it into the table. Whether a disk
-//! may be formatted or a file is somebody else's is the planner's to say ([`plan::obstacles`](crate::plan::obstacles)),
+//! may be formatted or a file is somebody else's is the planner's to say ([`plan::obstacles`](mod@crate::plan::obstacles)),
 //! not a second time in here.
 
 use std::collections::BTreeMap;

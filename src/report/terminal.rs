@@ -1,8 +1,10 @@
 //! Questions on the terminal, out of the way of the bars.
 
+use std::fs::File;
 use std::io::IsTerminal;
 
 use indicatif::MultiProgress;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::secret::Secret;
 use crate::ssh::Prompt;
@@ -20,7 +22,39 @@ impl Prompt for Terminal {
             return None;
         }
         let question = super::text::clean(question);
-        self.bars
-            .suspend(|| rpassword::prompt_password(format!("{question} ")).ok().map(Secret::new))
+        self.bars.suspend(|| {
+            let _silent = Silent::new();
+            rpassword::prompt_password(format!("{question} ")).ok().map(Secret::new)
+        })
+    }
+}
+
+/// The terminal shows nothing of what is typed while this lives, and forgets what was typed before. rpassword does so only
+/// once its question stands there, and whoever is quick sees a part of the answer.
+struct Silent {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silent {
+    /// `None`: there is no terminal to be told.
+    fn new() -> Option<Self> {
+        let terminal = File::open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&terminal, OptionalActions::Flush, &silent).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // it may have been hung up
+        drop(
+            tcsetattr(&self.terminal, OptionalActions::Now, &self.before)
+                .map_err(std::io::Error::from),
+        );
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! [`Client`] makes connections ([`client`]: deadline, tries; [`way`] and [`socket`]: jump hosts, TCP; [`hostkey`] and
 //! [`known_hosts`]: is it the node; [`auth`]: logging in). A [`Session`] is a handle on the thread that owns one
-//! ([`driver`]), or on several ([`line`]: lost ones, `MaxSessions`); each channel ([`opening`], [`channel`]) is an ordinary
+//! ([`driver`]), or on several ([`mod@line`]: lost ones, `MaxSessions`); each channel ([`opening`], [`channel`]) is an ordinary
 //! socket to its user. Nothing listens on this machine.
 
 use std::fmt;

@@ -11,6 +11,7 @@ mod limits;
 mod login;
 mod sshd;
 mod streams;
+mod typed;
 
 use std::sync::Arc;
 use std::time::Duration;

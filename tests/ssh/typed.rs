@@ -1,0 +1,60 @@
+//! Passphrases that are typed on a terminal.
+
+use std::fs;
+use std::process::Command;
+
+use crate::sshd::{Sshd, keygen, user};
+
+/// Runs a command on a terminal, answers its question, and says whether the terminal would have shown the answer when the
+/// question came, and whether it did.
+const TYPIST: &str = r#"
+import os, pty, select, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+def echo(): return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+said, asked, end = b"", False, time.monotonic() + 60
+while time.monotonic() < end:
+    try:
+        if select.select([terminal], [], [], 0.2)[0]:
+            said += os.read(terminal, 65536)
+    except OSError:
+        break
+    if not asked and b"Passphrase for" in said:
+        asked = True
+        print("echo while it asks:", echo())
+        os.write(terminal, b"sesame\n")
+os.kill(pid, 9) if time.monotonic() >= end else None
+print("exit:", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) >= 0)
+print("shown:", b"sesame" in said)
+print(said.decode(errors="replace"))
+"#;
+
+#[test]
+fn a_passphrase_is_shown_at_no_moment() {
+    let sshd = Sshd::start("");
+    let locked = sshd.path("locked");
+    sshd.authorize(&keygen(&locked, "ed25519", "sesame"));
+    let inventory = format!(
+        "cluster: {{public_network: 127.0.0.0/8}}\nssh: {{user: {}, port: {}, identity_file: {}, known_hosts: {}}}\n\
+         nodes: [{{name: a, address: 127.0.0.1, roles: [mon, mgr, osd], osds: [{{file: 2GiB}}]}}]\n",
+        user(),
+        sshd.port,
+        locked.display(),
+        sshd.path("known_hosts").display()
+    );
+    fs::write(sshd.path("inventory.yaml"), inventory).expect("written");
+    let out = Command::new("python3")
+        .args(["-c", TYPIST, env!("CARGO_BIN_EXE_cephdock"), "-i"])
+        .arg(sshd.path("inventory.yaml"))
+        .arg("status")
+        .env("HOME", sshd.dir.path())
+        .env("SSH_AUTH_SOCK", "")
+        .output()
+        .expect("python3 is there");
+    let said = String::from_utf8_lossy(&out.stdout);
+    for line in ["echo while it asks: False", "exit: True", "shown: False"] {
+        assert!(said.contains(line), "{line}: {said}{}", String::from_utf8_lossy(&out.stderr));
+    }
+    assert!(sshd.log().contains("Accepted publickey"), "{said}\n{}", sshd.log());
+}
