@@ -4,6 +4,8 @@
 //! What is different from the documents stands in [`Typist::as_here`], and what is left out in [`left_out`], each with its
 //! reason, and is printed.
 
+#![allow(clippy::print_stdout, reason = "what is left out is told, with its reason")]
+
 #[path = "docs/pages.rs"]
 #[allow(dead_code, reason = "the other test uses the rest of it")]
 mod pages;
@@ -63,12 +65,11 @@ impl Typist {
             line.trim().to_owned()
         };
         let (key, known) = (field("identity_file:"), field("known_hosts:"));
-        let mut text = String::new();
-        for (name, last) in [("b1", 147), ("b2", 148), ("b3", 149)] {
-            text += &format!("Host {name}\n  HostName 10.32.3.{last}\n");
-        }
-        text +=
-            &format!("Host *\n  User root\n  IdentityFile {key}\n  UserKnownHostsFile {known}\n");
+        let hosts = [("b1", 147), ("b2", 148), ("b3", 149)];
+        let hosts = hosts.map(|(name, last)| format!("Host {name}\n  HostName 10.32.3.{last}\n"));
+        let all =
+            format!("Host *\n  User root\n  IdentityFile {key}\n  UserKnownHostsFile {known}\n");
+        let text = hosts.concat() + &all;
         fs::create_dir_all(self.path(".ssh")).expect("a folder");
         fs::write(self.path(".ssh/config"), text).expect("a file");
     }
