@@ -6,8 +6,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::apply::{Failure, apply};
+use crate::causes::{self, Sick};
+use crate::daemon::DaemonId;
 use crate::event::{Event, Events, Goal, StageTime, Summary, Unreachable};
-use crate::facts::{ContainerState, Facts, Seen};
+use crate::facts::{ContainerFact, ContainerState, Facts, Seen};
 use crate::host::{Fleet, Host};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
@@ -250,28 +252,34 @@ fn said(waiting: &[Waiting]) -> Vec<String> {
 /// Lines of a daemon's log that go with a failure.
 const LOG_LINES: usize = 12;
 /// Lines that are read to find them: a crash writes many.
-const LOG_READ: usize = 400;
+const LOG_READ: usize = 2000;
 
-/// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds the log of the first daemon that
-/// does not run, wherever it is.
+/// A wait fails on the node that asks, and its cause is often a daemon elsewhere: adds what the log of a daemon says that
+/// does not run, wherever it is, and the cause where that is known. The daemon that the error names goes first.
 async fn add_logs<H: Host>(fleet: &Fleet<H>, facts: &Facts, failures: &mut [Failure]) {
     let Some(failure) = failures.iter_mut().find(|f| f.error.log.is_empty() && !f.error.lost)
     else {
         return;
     };
+    let mut fallen: Vec<(&NodeName, &ContainerFact, &DaemonId)> = Vec::new();
     for (name, seen) in &facts.nodes {
-        let Seen::Value(node) = seen else { continue };
-        let containers = node.docker.up().map(|d| d.containers.as_slice()).unwrap_or_default();
-        let fallen =
-            containers.iter().find(|c| c.state != ContainerState::Running || c.restarts > 0);
-        let Some((ours, host)) = fallen.and_then(|c| c.ours.as_ref()).zip(fleet.get(name)) else {
-            continue;
-        };
-        if let Ok(log) = host.logs(&ours.daemon, LOG_READ).await {
-            failure.error.log = vec![format!(
-                "{} on {name} does not run or was restarted; its log says:",
-                ours.daemon
-            )];
+        let docker = seen.value().and_then(|node| node.docker.up());
+        let containers = docker.map(|d| d.containers.as_slice()).unwrap_or_default();
+        let ours = containers.iter().filter_map(|c| Some((name, c, &c.ours.as_ref()?.daemon)));
+        fallen.extend(
+            ours.filter(|(_, c, _)| c.state != ContainerState::Running || c.restarts > 0),
+        );
+    }
+    let names = |(node, _, daemon): &(&NodeName, &ContainerFact, &DaemonId)| {
+        failure.error.what.starts_with(&format!("{daemon} on {node} "))
+    };
+    fallen.sort_by_key(|daemon| !names(daemon));
+    for (name, container, daemon) in fallen {
+        let Some(host) = fleet.get(name) else { continue };
+        if let Ok(log) = host.logs(daemon, LOG_READ).await {
+            failure.error.cause = causes::explain(&Sick::seen(daemon, Some(container), &log));
+            failure.error.log =
+                vec![format!("{daemon} on {name} does not run or was restarted; its log says:")];
             failure.error.log.extend(telling(&log, LOG_LINES));
             return;
         }

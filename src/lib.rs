@@ -11,6 +11,7 @@
 //! ARCHITECTURE.md has one line for each room and says where to add things.
 
 pub mod apply;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod command;

@@ -439,6 +439,8 @@ fn our_own_mon_is_in_nobodys_way() {
         as_made: true,
         restarts: 0,
         exit_code: None,
+        out_of_memory: false,
+        error: None,
     });
     assert_eq!(world.report().went(&name(2), Topic::Ports), Went::Ok);
 }

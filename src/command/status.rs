@@ -1,17 +1,19 @@
 //! `status`: how the cluster is. Looks only.
 
 use super::{Exit, Session, load, look, print_problems};
+use crate::causes::{self, Sick};
 use crate::cli::{Global, Status as Options};
 use crate::daemon::{DaemonId, Kind};
+use crate::facts::Facts;
 use crate::host::{Fleet, Host};
 use crate::inventory::Inventory;
-use crate::status::{self, DaemonState, Status};
+use crate::status::{self, NodeStatus, Status};
 use crate::watchdog::telling;
 
 /// Lines of the log of a daemon that does not run.
 const LOG_LINES: usize = 5;
-/// Lines that are read to find them.
-const LOG_READ: usize = 300;
+/// Lines that are read to find them: a crash writes thousands.
+const LOG_READ: usize = 2000;
 
 pub(super) async fn run(global: &Global, options: &Options) -> Exit {
     let look = look(global);
@@ -58,19 +60,24 @@ fn status_is_well(status: &Status) -> bool {
 async fn take<H: Host>(fleet: &Fleet<H>, want: &Inventory) -> Status {
     let facts = fleet.observe().await;
     let mut status = status::of(want, &facts);
-    for node in &mut status.nodes {
-        let Some(host) = fleet.get(&node.name) else { continue };
-        for daemon in node.daemons.iter_mut().filter(|d| is_ailing(d.state)) {
-            let Some(kind) = Kind::parse(&daemon.kind) else { continue };
-            let id = DaemonId { kind, id: daemon.id.clone() };
-            // a log that cannot be had is no reason to show nothing
-            let log = host.logs(&id, LOG_READ).await.unwrap_or_default();
-            daemon.log = telling(&log, LOG_LINES);
-        }
-    }
+    let explained = status.nodes.iter_mut().map(|node| explain(fleet, &facts, node));
+    futures_util::future::join_all(explained).await;
     status
 }
 
-fn is_ailing(state: DaemonState) -> bool {
-    matches!(state, DaemonState::Stopped | DaemonState::Restarting)
+/// Adds what the logs of a node's ailing daemons say, and the causes that are known.
+async fn explain<H: Host>(fleet: &Fleet<H>, facts: &Facts, node: &mut NodeStatus) {
+    let (Some(host), Some(seen)) = (fleet.get(&node.name), facts.node(&node.name)) else { return };
+    for daemon in node.daemons.iter_mut().filter(|d| d.is_ailing()) {
+        let Some(kind) = Kind::parse(&daemon.kind) else { continue };
+        let id = DaemonId { kind, id: daemon.id.clone() };
+        let container = seen.container(&id.container());
+        let log = match container {
+            // a log that cannot be had is no reason to show nothing
+            Some(_) => host.logs(&id, LOG_READ).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        daemon.log = telling(&log, LOG_LINES);
+        daemon.cause = causes::explain(&Sick::seen(&id, container, &log));
+    }
 }

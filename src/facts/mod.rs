@@ -249,6 +249,12 @@ pub struct ContainerFact {
     /// Exit code of its last run, where it is not running.
     #[serde(default)]
     pub exit_code: Option<i64>,
+    /// The kernel ended its last run for want of memory.
+    #[serde(default)]
+    pub out_of_memory: bool,
+    /// Why Docker could not start it, in Docker's words.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 fn yes() -> bool {

@@ -118,7 +118,9 @@ impl Node {
             image_id: inspect.image.clone(),
             as_made: as_made(&inspect),
             restarts: inspect.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            exit_code: inspect.state.and_then(|s| s.exit_code),
+            exit_code: inspect.state.as_ref().and_then(|s| s.exit_code),
+            out_of_memory: inspect.state.as_ref().and_then(|s| s.oom_killed).unwrap_or(false),
+            error: inspect.state.and_then(|s| s.error).filter(|e| !e.is_empty()),
         }))
     }
 }

@@ -6,12 +6,11 @@ use crate::status::{
     Bytes, DaemonState, DaemonStatus, Drift, NodeStatus, Osds, Pgs, Severity, Status,
 };
 
-use super::error::quote;
 use super::plan_view::by_text;
 use super::screen::{Screen, Tone};
 use super::summary::health;
 use super::table::{NBSP, table};
-use super::text::{bytes, clean, count, percent, put, wrap};
+use super::text::{bytes, clean, clean_lines, count, percent, put, wrap};
 
 /// Renders a status.
 pub fn render(status: &Status, screen: &Screen) -> String {
@@ -123,8 +122,8 @@ fn nodes(nodes: &[NodeStatus], screen: &Screen) -> String {
 fn daemon(d: &DaemonStatus, screen: &Screen) -> String {
     let m = screen.marks();
     let mark = match d.state {
-        DaemonState::Running => m.running,
-        DaemonState::Restarting => m.restarting,
+        DaemonState::Running if !d.is_ailing() => m.running,
+        DaemonState::Running | DaemonState::Restarting => m.restarting,
         DaemonState::Stopped => m.stopped,
         DaemonState::Missing => m.missing,
     };
@@ -150,7 +149,7 @@ fn color_marks(text: &str, screen: &Screen) -> String {
     out
 }
 
-/// Every check: its code, and its sentence below where it is long.
+/// Every check: its code, its sentence, and what to do where that is known.
 fn checks(out: &mut String, status: &Status, screen: &Screen) {
     if status.checks.is_empty() {
         return;
@@ -165,35 +164,74 @@ fn checks(out: &mut String, status: &Status, screen: &Screen) {
         for line in wrap(&clean(&c.summary), screen.width.saturating_sub(4)) {
             put(out, format_args!("    {line}\n"));
         }
+        if let Some(hint) = &c.hint {
+            labelled(out, Tone::Good, "hint:", hint, screen);
+        }
     }
 }
 
-/// Daemons that do not run, with what they said last, and nodes of which a part could not be looked at.
+/// Daemons that do not run as they should, with what they said last, why, and what to do; and nodes of which a part
+/// could not be looked at. Those of whom the same is to be said share it.
 fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
     let mut rows = String::new();
+    let mut ailing: Vec<(Vec<String>, &DaemonStatus)> = Vec::new();
     for n in nodes.iter().filter(|n| n.reachable) {
         if let Some(e) = &n.error {
             put(&mut rows, format_args!("  {}: {}\n", n.name, clean(e)));
         }
-        for d in n.daemons.iter().filter(|d| d.state != DaemonState::Running || !d.log.is_empty()) {
-            let state = match d.state {
-                DaemonState::Running => "running",
-                DaemonState::Restarting => "starts again and again",
-                DaemonState::Stopped => "stopped",
-                DaemonState::Missing => "no such container",
+        for d in n.daemons.iter().filter(|d| d.is_ailing()) {
+            let name = format!("{} {}", n.name, clean(&d.name()));
+            let same = |(_, other): &&mut (Vec<String>, &DaemonStatus)| {
+                (other.state, &other.detail, &other.log, &other.cause)
+                    == (d.state, &d.detail, &d.log, &d.cause)
             };
-            let detail =
-                d.detail.as_deref().map(|t| format!(" ({})", clean(t))).unwrap_or_default();
-            let name = clean(&d.name());
-            put(
-                &mut rows,
-                format_args!("  {} {name}: {}{detail}\n", n.name, screen.paint(Tone::Bad, state)),
-            );
-            rows.push_str(&quote(&d.log, 4, screen));
+            match ailing.iter_mut().find(same) {
+                Some((names, _)) => names.push(name),
+                None => ailing.push((vec![name], d)),
+            }
+        }
+    }
+    for (names, d) in ailing {
+        let state = match d.state {
+            DaemonState::Running => "runs",
+            DaemonState::Restarting => "starts again and again",
+            DaemonState::Stopped => "stopped",
+            DaemonState::Missing => "no such container",
+        };
+        let detail = d.detail.as_deref().map(|t| format!(" ({})", clean(t))).unwrap_or_default();
+        let text = format!("{}: {state}{detail}", names.join(", "));
+        for (i, line) in wrap(&text, screen.width.saturating_sub(4)).into_iter().enumerate() {
+            let indent = if i == 0 { 2 } else { 4 };
+            let line = line.replacen(state, &screen.paint(Tone::Bad, state), 1);
+            put(&mut rows, format_args!("{:indent$}{line}\n", ""));
+        }
+        // wrapped lines of a log stand under its beginning
+        let width = screen.width.saturating_sub(6);
+        let log: Vec<String> =
+            d.log.iter().flat_map(|l| clean_lines(l)).map(|l| wrap(&l, width).join("\n  ")).collect();
+        for line in log.iter().flat_map(|l| l.lines()) {
+            let rule = screen.paint(Tone::Dim, screen.marks().quote);
+            put(&mut rows, format_args!("    {rule} {line}\n"));
+        }
+        if let Some(cause) = &d.cause {
+            labelled(&mut rows, Tone::Bad, "why:", &cause.what, screen);
+            labelled(&mut rows, Tone::Good, "hint:", &cause.hint, screen);
         }
     }
     if !rows.is_empty() {
         heading(out, "Needs attention", screen);
         out.push_str(&rows);
+    }
+}
+
+/// A label with a text of several lines behind it.
+fn labelled(out: &mut String, tone: Tone, label: &str, text: &str, screen: &Screen) {
+    let indent = 4 + label.len() + 1;
+    for (i, line) in wrap(&clean(text), screen.width.saturating_sub(indent)).iter().enumerate() {
+        if i == 0 {
+            put(out, format_args!("    {} {line}\n", screen.paint(tone, label)));
+        } else {
+            put(out, format_args!("{:indent$}{line}\n", ""));
+        }
     }
 }

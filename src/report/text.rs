@@ -138,20 +138,35 @@ pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
     out
 }
 
-/// `text` broken at spaces into lines of at most `width` characters. A longer word has a line to itself, whole, so
-/// that paths and commands can be copied.
+/// `text` broken at spaces into lines of at most `width` characters. A longer word has a line to itself, whole, and a
+/// command in backticks that fits a line is not broken, so that paths and commands can be copied.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in pieces(text, width) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
+}
+
+/// The words of a text. What stands in backticks is one word, unless it is wider than `width`.
+fn pieces(text: &str, width: usize) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let opens = |word: &str| word.matches('`').count() % 2 == 1;
+    let mut pieces = Vec::new();
+    let mut rest = words.as_slice();
+    while let Some((first, others)) = rest.split_first() {
+        let end = if opens(first) { others.iter().position(|w| opens(w)) } else { None };
+        let span = end.map(|end| rest[..end + 2].join(" ")).filter(|s| s.chars().count() <= width);
+        rest = &rest[span.as_ref().map_or(1, |_| end.unwrap_or_default() + 2)..];
+        pieces.push(span.unwrap_or_else(|| (*first).to_owned()));
+    }
+    pieces
 }
 
 /// Appends to a string, which cannot fail.

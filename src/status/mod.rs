@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::causes::{Cause, advice};
 use crate::inventory::NodeName;
 
 mod of;
@@ -47,6 +48,8 @@ pub struct Check {
     pub severity: Severity,
     /// One sentence.
     pub summary: String,
+    /// What to do about it, where there is something to do.
+    pub hint: Option<String>,
 }
 
 impl Check {
@@ -59,6 +62,7 @@ impl Check {
             code: Self::NO_MON.into(),
             severity: Severity::Error,
             summary: format!("no mon answers: {why}"),
+            hint: advice(Self::NO_MON).map(str::to_owned),
         }
     }
 }
@@ -116,13 +120,20 @@ pub struct DaemonStatus {
     pub image: Option<String>,
     /// The Ceph release it runs, such as `19.2.3`.
     pub version: Option<String>,
-    /// More on the state, such as `exited with 1, 3 min ago`.
+    /// More on the state, such as `exited with 1, restarted 3 times`; of a running daemon only what is wrong with it.
     pub detail: Option<String>,
     /// The last lines of its log, of daemons that do not run as they should.
     pub log: Vec<String>,
+    /// Why it does not run as it should, where that is known.
+    pub cause: Option<Cause>,
 }
 
 impl DaemonStatus {
+    /// Whether it does not run as it should.
+    pub fn is_ailing(&self) -> bool {
+        self.state != DaemonState::Running || self.detail.is_some()
+    }
+
     /// The container's name on its node: `mon`, `mgr`, `osd-3`.
     pub fn name(&self) -> String {
         if self.kind == "osd" { format!("osd-{}", self.id) } else { self.kind.clone() }

@@ -6,8 +6,9 @@ use super::{
     Bytes, Check, DaemonState, DaemonStatus, Drift, Mons, NodeStatus, Osds, Pgs, RbdStatus,
     Severity, Status,
 };
+use crate::causes::advice;
 use crate::converge::adopt;
-use crate::daemon::DaemonId;
+use crate::daemon::{DaemonId, Kind};
 use crate::facts::{ClusterFacts, ContainerFact, ContainerState, Docker, Facts, Seen};
 use crate::inventory::{Inventory, Node};
 use crate::plan::{self, StageName};
@@ -45,6 +46,7 @@ fn fill(status: &mut Status, cluster: &ClusterFacts) {
             code: c.code.clone(),
             severity: if c.severity == "HEALTH_ERR" { Severity::Error } else { Severity::Warning },
             summary: c.summary.clone(),
+            hint: advice(&c.code).map(str::to_owned),
         })
         .collect();
     let quorum = cluster.mons.iter().filter(|(_, there)| **there);
@@ -136,6 +138,7 @@ fn daemon_status(
         }
         (ContainerState::Paused, _) => Some("paused".into()),
         (ContainerState::Created, _) => Some("never started".into()),
+        (ContainerState::Running, _) => unwell(id, cluster).map(str::to_owned),
         _ => None,
     });
     DaemonStatus {
@@ -146,6 +149,27 @@ fn daemon_status(
         version: cluster.and_then(|c| c.versions.get(&id.entity()).cloned()),
         detail,
         log: Vec::new(),
+        cause: None,
+    }
+}
+
+/// What is wrong with a daemon whose container runs, as the others see it.
+fn unwell(id: &DaemonId, cluster: Option<&ClusterFacts>) -> Option<&'static str> {
+    let Some(cluster) = cluster else {
+        return (id.kind == Kind::Mon).then_some("it answers nobody");
+    };
+    match id.kind {
+        Kind::Mon => match cluster.mons.get(&id.id) {
+            Some(true) => None,
+            Some(false) => Some("it is not in the quorum"),
+            None => Some("the mons do not know it"),
+        },
+        Kind::Mgr => cluster.active_mgr.is_none().then_some("no mgr is active"),
+        Kind::Osd => match id.id.parse().ok().and_then(|n: u32| cluster.osds.get(&n)) {
+            Some(osd) if osd.up => None,
+            Some(_) => Some("the mons have it down"),
+            None => Some("the mons do not know it"),
+        },
     }
 }
 
@@ -210,6 +234,8 @@ nodes:
             as_made: true,
             restarts: 0,
             exit_code: Some(137),
+            out_of_memory: false,
+            error: None,
         }
     }
 

@@ -308,6 +308,8 @@ impl Container {
             as_made: self.as_made,
             restarts: self.restarts,
             exit_code: None,
+            out_of_memory: false,
+            error: None,
         }
     }
 }

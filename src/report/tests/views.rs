@@ -24,6 +24,7 @@ fn daemon(kind: &str, id: &str, state: DaemonState) -> DaemonStatus {
         version: (state == DaemonState::Running).then(|| "19.2.3".into()),
         detail: None,
         log: vec![],
+        cause: None,
     }
 }
 
@@ -112,6 +113,7 @@ fn status_with_one_node_dead() {
         code: code.into(),
         severity,
         summary: summary.into(),
+        hint: crate::causes::advice(code).map(String::from),
     };
     s.checks = vec![
         check("MON_DOWN", Severity::Warning, "1/3 mons down, quorum B1,B2"),
