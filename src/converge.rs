@@ -266,9 +266,8 @@ async fn add_logs<H: Host>(fleet: &Fleet<H>, facts: &Facts, failures: &mut [Fail
         let docker = seen.value().and_then(|node| node.docker.up());
         let containers = docker.map(|d| d.containers.as_slice()).unwrap_or_default();
         let ours = containers.iter().filter_map(|c| Some((name, c, &c.ours.as_ref()?.daemon)));
-        fallen.extend(
-            ours.filter(|(_, c, _)| c.state != ContainerState::Running || c.restarts > 0),
-        );
+        fallen
+            .extend(ours.filter(|(_, c, _)| c.state != ContainerState::Running || c.restarts > 0));
     }
     let names = |(node, _, daemon): &(&NodeName, &ContainerFact, &DaemonId)| {
         failure.error.what.starts_with(&format!("{daemon} on {node} "))

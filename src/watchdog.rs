@@ -1,12 +1,13 @@
 //! Watches over daemons while a stage waits for them: one that falls over again and again will not come up by waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::daemon::DaemonId;
 use crate::facts::{ContainerState, NodeFacts, Seen};
 use crate::host::{Fleet, Host};
 use crate::inventory::NodeName;
+use crate::support::without_keys;
 
 /// The first look, when daemons of a healthy start have long been up, and the pause between looks. A look costs a node
 /// about a tenth of a second of CPU.
@@ -44,8 +45,8 @@ fn restarts(facts: &NodeFacts) -> Vec<(DaemonId, u64, bool)> {
     ours.collect()
 }
 
-/// The lines of a daemon's log that tell the most: its last errors, or else its last lines. A crash ends with hundreds
-/// of lines that say nothing.
+/// The lines of a daemon's log that tell the most: its last errors, or else its last lines, each only once. A crash ends
+/// with hundreds of lines that say nothing. What looks like a key is taken out.
 pub fn telling(log: &[String], most: usize) -> Vec<String> {
     const SIGNS: [&str; 6] = [" -1 ", "rror", "ailed", "what():", "refused", "No space"];
     let dump = log.iter().position(|l| l.contains("--- begin dump of recent events"));
@@ -53,7 +54,20 @@ pub fn telling(log: &[String], most: usize) -> Vec<String> {
     let telling: Vec<&String> =
         log.iter().filter(|l| SIGNS.iter().any(|s| l.contains(s))).collect();
     let lines: Vec<&String> = if telling.is_empty() { log.iter().collect() } else { telling };
-    lines[lines.len().saturating_sub(most)..].iter().map(|l| (*l).clone()).collect()
+    let mut said = BTreeSet::new();
+    let last = lines.into_iter().rev().filter(|line| said.insert(words(line)));
+    let mut last: Vec<String> = last.take(most).map(|line| without_keys(line)).collect();
+    last.reverse();
+    last
+}
+
+/// A line without the time and the thread that Ceph puts before it: a daemon that starts again says the same again.
+fn words(line: &str) -> &str {
+    let thread = |w: &str| w.len() >= 8 && w.chars().all(|c| c.is_ascii_hexdigit());
+    match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
+        [time, id, rest] if time.starts_with("20") && time.contains('T') && thread(id) => rest,
+        _ => line,
+    }
 }
 
 #[cfg(test)]
@@ -72,5 +86,25 @@ mod tests {
         let log: Vec<String> = log.iter().map(|l| (*l).to_owned()).collect();
         assert_eq!(telling(&log, 5), ["  what():  cannot set permissions"]);
         assert_eq!(telling(&log[..2], 1), ["terminate called"]);
+    }
+
+    #[test]
+    fn what_a_daemon_says_at_every_start_is_shown_once() {
+        let line =
+            |s: u32, what: &str| format!("2026-11-26T18:18:0{s}.520+0000 7fb570a8a6c0 -1 {what}");
+        let log = [line(1, "no disk"), line(2, "no key"), line(3, "no disk"), line(4, "no key")];
+        assert_eq!(telling(&log, 5), log[2..]);
+    }
+
+    #[test]
+    fn the_key_that_a_daemon_cannot_read_is_not_shown() {
+        let log = [
+            "-1 auth: error setting modifier for [osd.0] type=key val=AgB+eAhrxbYaECAA3zvuhKlRDXVIfcsN48KMBJfYo5Ml60yD+8m6DefeJck=: Malformed input [buffer:3]",
+        ];
+        let shown = telling(&log.map(str::to_owned), 5);
+        assert!(
+            shown[0].contains("(removed): Malformed") && !shown[0].contains("eJck"),
+            "{shown:?}"
+        );
     }
 }

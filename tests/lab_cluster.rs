@@ -346,8 +346,14 @@ fn what_a_daemon_that_falls_over_says_is_shown() {
     let lab = lab();
     let inventory = lab.cluster();
     lab.sh("B2", "docker stop osd-2; mv /var/lib/ceph/osd/ceph-2/type /root/");
-    let parts = ["osd.2 on B2", "missing 'type' file", "run the same command again"];
+    let why = "files were removed from its data directory, /var/lib/ceph/osd/ceph-2";
+    let parts = ["osd.2 on B2", "missing 'type' file", "run the same command again", why];
     lab.cephdock(&inventory, &["up"]).exits(1).says(&parts);
+    let status = lab.cephdock(&inventory, &["status", "--json"]).exits(4).json();
+    let osd = status["nodes"][1]["daemons"].as_array().expect("daemons").iter();
+    let osd = osd.clone().find(|d| d["id"] == "2").expect("osd.2");
+    assert_eq!(osd["cause"]["code"], "osd-files-missing", "{osd}");
+    assert!(osd["log"].to_string().contains("missing 'type' file"), "{osd}");
     lab.sh("B2", "mv /root/type /var/lib/ceph/osd/ceph-2/");
     lab.cephdock(&inventory, &["up"]).exits(0).says(&["HEALTH_OK"]);
 }

@@ -114,7 +114,9 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
     let row = match sick.state {
         Some(ContainerState::Paused) => Some(&table::PAUSED),
         Some(ContainerState::Created) => Some(&table::NEVER_STARTED),
-        _ if ended => table::EXITS.iter().find(|(code, _)| sick.exit_code == Some(*code)).map(|(_, row)| row),
+        _ if ended => {
+            table::EXITS.iter().find(|(code, _)| sick.exit_code == Some(*code)).map(|(_, row)| row)
+        }
         _ => None,
     };
     row.map(|row| row.cause(&sick.daemon))
@@ -123,7 +125,8 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
 /// The lines of a daemon's last start, and those of its container's script before it. Older ones may tell of what has
 /// been mended since. A daemon's first line names its version and its process.
 fn last_run(log: &[String]) -> &[String] {
-    let starts = |line: &String| line.contains(" ceph version ") && line.contains(", process ceph-");
+    let starts =
+        |line: &String| line.contains(" ceph version ") && line.contains(", process ceph-");
     let begin = log.iter().rposition(starts).unwrap_or(0);
     &log[begin..]
 }

@@ -10,7 +10,7 @@ pub(super) const MISSING: Known = Known {
     code: "no-container",
     of: &[],
     signs: &[],
-    what: "it has no container: it was never started here, or somebody has removed it",
+    what: "it was never started here, or somebody has removed its container",
     hint: "`cephdock up` starts it",
 };
 
@@ -120,11 +120,10 @@ pub(super) const IN_LOGS: &[Known] = &[
         signs: &[
             &["No space left on device"],
             &["no space left on device"],
-            // ceph-mon, at its start and while it runs (mon_data_avail_crit)
+            // ceph-mon at its start (mon_data_avail_crit)
             &["monitor data filesystem reached concerning levels of available storage space"],
-            &["reached critical levels of available space on local monitor storage"],
         ],
-        what: "the node's disk is full; a mon does not run with less than 5 % free",
+        what: "the node's disk is full; a mon does not start with less than 5 % free",
         hint: "make room (`df -h /var/lib/ceph /var/lib/docker`, `docker system df`); then it comes back by itself, or with `cephdock up`",
     },
     Known {
@@ -151,7 +150,7 @@ pub(super) const IN_LOGS: &[Known] = &[
         of: &[],
         signs: &[&["unable to bind", "(99) Cannot assign requested address"]],
         what: "the address that it has to listen on is on none of the node's interfaces",
-        hint: "`ip address` on the node shows those that are; give the node its address back. A mon cannot change its address: take it out of the inventory's roles, run `cephdock up`, and add it anew",
+        hint: "`ip address` on the node shows those that are; give the node its address back. A mon cannot move to another address: `cephdock reset --node` takes the node out of the cluster, and `cephdock up` adds it with its new one",
     },
     Known {
         code: "network-not-here",
@@ -163,7 +162,10 @@ pub(super) const IN_LOGS: &[Known] = &[
     Known {
         code: "bad-conf",
         of: &[],
-        signs: &[&["global_init: error reading config file"], &["Errors while parsing config file!"]],
+        signs: &[
+            &["global_init: error reading config file"],
+            &["Errors while parsing config file!"],
+        ],
         what: "/etc/ceph/ceph.conf cannot be read as Ceph's configuration",
         hint: "`cephdock up` writes it as it shall be; what it is to hold besides belongs under `cluster.config` in the inventory",
     },
@@ -181,7 +183,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["/var/lib/ceph/", "Permission denied"],
         ],
         what: "it may not read its own files: they do not belong to the image's ceph user, or SELinux or AppArmor is in the way",
-        hint: "on the node: `chown -R UID:GID {dir}/`, with the numbers that its log names at its start (\"set uid:gid to\"), and the disk behind {dir}/block too; `dmesg | grep -i denied` shows what SELinux and AppArmor refuse",
+        hint: "on the node: `chown -R UID:GID {dir}/`, with the numbers that its log names at its start (\"set uid:gid to\"); `dmesg | grep -i denied` shows what SELinux and AppArmor refuse",
     },
     Known {
         code: "no-store",
@@ -220,7 +222,11 @@ pub(super) const IN_LOGS: &[Known] = &[
     Known {
         code: "store-damaged",
         of: &[Mon],
-        signs: &[&["rocksdb: Corruption"], &["error opening mon data directory"], &["submit_common error: Corruption"]],
+        signs: &[
+            &["rocksdb: Corruption"],
+            &["error opening mon data directory"],
+            &["submit_common error: Corruption"],
+        ],
         what: "the mon's database is damaged, as after a disk error or a loss of power",
         hint: "look at the node's disk first (`smartctl -a`, `dmesg`). While more than half of the mons run: on the node `docker rm -f {name}`, move {dir} away, then `cephdock up` makes it anew from the other mons. Never do so with all mons",
     },
@@ -250,6 +256,8 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["bluefs", "failed to decode super"],
             &["bluefs", "super crc"],
             &["bluefs mount failed"],
+            &["(BlueFS::_open_super()"],
+            &["(BlueFS::_replay("],
             &["_verify_csum bad"],
         ],
         what: "the OSD's own data is damaged, as after a disk error, a loss of power, or when something else wrote on its disk",
@@ -275,12 +283,23 @@ pub(super) const IN_LOGS: &[Known] = &[
     Known {
         code: "removed",
         of: &[Osd],
-        signs: &[
-            &["map says i do not exist"],
-            &["osdmap says I am destroyed"],
-        ],
+        signs: &[&["map says i do not exist"], &["osdmap says I am destroyed"]],
         what: "the mons have taken it out of the cluster: somebody ran `ceph osd rm`, `purge` or `destroy`",
-        hint: "what was on it has its other copies elsewhere; wipe the disk for `cephdock up` to use it anew, or take it out of the inventory",
+        hint: "if all PGs are active+clean, nothing on it is needed: wipe its disk, and `cephdock up` uses it anew, or take it out of the inventory",
+    },
+    Known {
+        code: "stopped-by-admin",
+        of: &[Osd],
+        signs: &[&["map says i am stopped by admin"]],
+        what: "somebody has stopped it with `ceph osd stop`",
+        hint: "`cephdock up` starts it again",
+    },
+    Known {
+        code: "key-not-read",
+        of: &[],
+        signs: &[&["error parsing file", "keyring", "type=key", "Malformed input"]],
+        what: "it cannot read its key: the key is of the type aes256k, which its image does not know (Ceph 19.2.6 and 20.2.4 brought it), or the file is damaged",
+        hint: "set `cluster.image` to the release that the other daemons run (`cephdock status`), then `cephdock up`, which writes {dir}/keyring again too",
     },
     Known {
         code: "no-keyring",
@@ -291,17 +310,6 @@ pub(super) const IN_LOGS: &[Known] = &[
         ],
         what: "its key is not there: {dir}/keyring",
         hint: "`cephdock up` writes it again and starts it",
-    },
-    Known {
-        code: "key-of-a-newer-type",
-        of: &[],
-        signs: &[
-            &["failed to decode key"],
-            &["error parsing file", "keyring"],
-            &["cephx", "unsupported", "type"],
-        ],
-        what: "its image cannot read its key: the cluster's keys are of the type aes256k, which Ceph 19.2.6 and 20.2.4 brought",
-        hint: "set `cluster.image` to the release that the other daemons run (`cephdock status`), then `cephdock up`",
     },
     Known {
         code: "key-refused",
@@ -327,20 +335,14 @@ pub(super) const IN_LOGS: &[Known] = &[
     Known {
         code: "clock",
         of: &[],
-        signs: &[
-            &["clock skew"],
-            &["s in the future, clocks not synchronized"],
-        ],
+        signs: &[&["clock skew"], &["s in the future, clocks not synchronized"]],
         what: "the node's clock and those of the mons do not agree",
         hint: "`cephdock check` shows who is off; have every node keep the time (chrony, or `timedatectl set-ntp true`)",
     },
     Known {
         code: "not-heard",
         of: &[Osd],
-        signs: &[
-            &["heartbeat_check: no reply from"],
-            &["wrongly marked me down at e"],
-        ],
+        signs: &[&["heartbeat_check: no reply from"], &["wrongly marked me down at e"]],
         what: "it and other OSDs do not hear each other, so they have each other marked down",
         hint: "are ports 6800-7300 open between the nodes, in cluster_network too, and do large packets get through? `cephdock check` looks at both",
     },

@@ -227,12 +227,8 @@ fn planned(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusa
 
 /// Prints why nothing was done.
 fn print_refusal(look: Look, refusal: &Refusal) -> Exit {
-    for finding in &refusal.findings {
-        look.print_failure(&Failure {
-            what: format!("{}: {}", finding.node, finding.what),
-            hint: Some(finding.hint.clone()),
-            ..Failure::default()
-        });
+    for failure in report::error::of_refusal(refusal) {
+        look.print_failure(&failure);
     }
     if refusal.to_protect_data { Exit::Refused } else { Exit::Failed }
 }

@@ -3,10 +3,7 @@
 use super::{Exit, Session, complete, load, look, mint, planned, print_refusal};
 use crate::cli::{Global, Plan as Options};
 use crate::converge::{Planner, adopt};
-use crate::inventory::NodeName;
 use crate::inventory::file::Loaded;
-use crate::plan::{self, Action, Plan, Why};
-use crate::report::plan_view::{StageView, StepView};
 use crate::report::{Look, PlanView};
 
 pub(super) async fn run(global: &Global, options: &Options) -> Exit {
@@ -36,44 +33,9 @@ pub(super) async fn show(loaded: Loaded, look: Look, check: bool, planner: impl 
     match outcome {
         Err(refusal) => print_refusal(look, &refusal),
         Ok(plan) => {
-            look.print_plan(&view(&plan));
+            look.print_plan(&PlanView::of(&plan, &facts));
             let held_up = plan.waiting.iter().any(|w| w.holds_up);
             if check && (!plan.is_empty() || held_up) { Exit::NotThere } else { Exit::Done }
         }
     }
-}
-
-fn view(plan: &Plan) -> PlanView {
-    let stage = |stage: &plan::Stage| StageView {
-        title: stage.name.to_string(),
-        steps: stage
-            .lanes
-            .iter()
-            .flat_map(|lane| {
-                lane.steps.iter().map(|step| StepView {
-                    node: lane.node.clone(),
-                    what: step.action.to_string(),
-                    why: step.why.to_string(),
-                    destructive: matches!(step.why, Why::BlankDisk(_)),
-                })
-            })
-            .collect(),
-    };
-    let waiting = |held_up: bool| {
-        let waiting = plan.waiting.iter().filter(|w| w.holds_up == held_up);
-        waiting.map(|w| (w.node.clone(), w.what.clone())).collect()
-    };
-    PlanView {
-        stages: plan.stages.iter().map(stage).collect(),
-        waiting: waiting(true),
-        notes: waiting(false),
-        pulls: plan.stages.iter().flat_map(|s| &s.lanes).flat_map(pulls).collect(),
-    }
-}
-
-fn pulls(lane: &plan::Lane) -> impl Iterator<Item = (NodeName, String)> {
-    lane.steps.iter().filter_map(|step| match &step.action {
-        Action::PullImage { image, .. } => Some((lane.node.clone(), image.clone())),
-        _ => None,
-    })
 }

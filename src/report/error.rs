@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::plan::Refusal;
+
 use super::screen::{Screen, Tone};
 use super::text::{clean, clean_lines, put};
 
@@ -60,6 +62,15 @@ fn push_block(out: &mut String, label: &str, text: &str) {
         out.push_str(&line);
     }
     out.push('\n');
+}
+
+/// Why there is no plan, a failure for each reason.
+pub fn of_refusal(refusal: &Refusal) -> impl Iterator<Item = Failure> + '_ {
+    refusal.findings.iter().map(|finding| Failure {
+        what: format!("{}: {}", finding.node, finding.what),
+        hint: Some(finding.hint.clone()),
+        ..Failure::default()
+    })
 }
 
 /// A failed step as a failure.

@@ -23,6 +23,7 @@ use crate::status::Status;
 mod bars;
 mod board;
 pub mod check_view;
+mod disks;
 pub mod error;
 mod journal;
 pub mod json;

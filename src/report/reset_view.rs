@@ -5,9 +5,11 @@ use serde::Serialize;
 
 use crate::inventory::NodeName;
 
+use super::disks;
+pub use super::disks::DiskGoes;
 use super::screen::{Screen, Tone};
-use super::table::{NBSP, table};
-use super::text::{bytes, clean, count, put};
+use super::table::table;
+use super::text::{clean, count, put};
 
 /// What goes. `--json` prints it as one object whose `event` is `reset-plan`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,23 +46,6 @@ pub struct NodeGoes {
     pub other: Vec<String>,
 }
 
-/// A disk that is wiped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DiskGoes {
-    /// Where.
-    pub node: NodeName,
-    /// Its most stable path.
-    pub path: String,
-    /// The kernel's name for it.
-    pub kernel_name: String,
-    /// Its serial number, where it tells one.
-    pub serial: Option<String>,
-    /// Bytes.
-    pub size: u64,
-    /// The number of the OSD that it carries, where its label tells it.
-    pub osd: Option<u32>,
-}
-
 impl ResetView {
     /// Whether there is nothing to take away.
     pub fn is_empty(&self) -> bool {
@@ -82,9 +67,12 @@ pub fn render(view: &ResetView, screen: &Screen) -> String {
     }
     section(&mut out, Tone::Bold, "Worth knowing:", &phrases(&view.notes), screen);
     section(&mut out, Tone::Warn, "Left out:", &phrases(&view.skipped), screen);
-    let disks: Vec<_> = view.disks.iter().map(disk).collect();
-    let title = "These disks will be wiped. What is on them will be lost:";
-    section(&mut out, Tone::Loud, title, &disks, screen);
+    if !view.disks.is_empty() {
+        let title = "These disks will be wiped. What is on them will be lost:";
+        put(&mut out, format_args!("{}\n", screen.paint(Tone::Loud, title)));
+        out.push_str(&disks::render(&view.disks, screen));
+        out.push('\n');
+    }
     if view.keep_data && !view.is_empty() {
         out.push_str(
             "Data is kept: disks, OSD directories, mon stores and the cluster's identity.\n",
@@ -108,18 +96,6 @@ fn rows(view: &ResetView) -> Vec<Vec<String>> {
         row(node.node.as_str(), "files", &node.files, " ");
     }
     rows
-}
-
-fn disk(disk: &DiskGoes) -> Vec<String> {
-    let serial = disk.serial.as_ref().map_or("no serial number".into(), |s| format!("serial {s}"));
-    vec![
-        format!("!!{NBSP}{}", disk.node),
-        clean(&disk.kernel_name),
-        bytes(disk.size).replace(' ', &NBSP.to_string()),
-        clean(&serial),
-        disk.osd.map_or("an unfinished OSD".into(), |n| format!("osd.{n}")),
-        clean(&disk.path), // the longest, and the one that may be broken
-    ]
 }
 
 fn phrases(pairs: &[(Option<NodeName>, String)]) -> Vec<Vec<String>> {

@@ -90,6 +90,7 @@ impl Screen {
             Tone::Loud => "1;31",
             Tone::Dim => "2",
             Tone::Bold => "1",
+            Tone::Plain => return text.to_owned(),
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
@@ -133,6 +134,8 @@ pub enum Tone {
     Dim,
     /// A heading.
     Bold,
+    /// As it comes.
+    Plain,
 }
 
 /// The marks of a screen.

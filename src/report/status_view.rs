@@ -206,9 +206,13 @@ fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
             put(&mut rows, format_args!("{:indent$}{line}\n", ""));
         }
         // wrapped lines of a log stand under its beginning
-        let width = screen.width.saturating_sub(6);
-        let log: Vec<String> =
-            d.log.iter().flat_map(|l| clean_lines(l)).map(|l| wrap(&l, width).join("\n  ")).collect();
+        let width = screen.width.saturating_sub(8);
+        let log: Vec<String> = d
+            .log
+            .iter()
+            .flat_map(|l| clean_lines(l))
+            .map(|l| wrap(&l, width).join("\n  "))
+            .collect();
         for line in log.iter().flat_map(|l| l.lines()) {
             let rule = screen.paint(Tone::Dim, screen.marks().quote);
             put(&mut rows, format_args!("    {rule} {line}\n"));

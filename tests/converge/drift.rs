@@ -84,7 +84,9 @@ async fn a_daemon_that_falls_over_ends_the_wait_and_its_log_is_shown() {
     let run = sim.up(2).await.expect("the run was not killed");
     let End::Failed(failures) = run.end else { panic!("it ended with {:?}", run.end) };
     assert_eq!(failures[0].error.what, "osd.2 on B3 falls over again and again");
-    assert!(failures[0].error.log.iter().any(|l| l.contains("what()")), "{failures:?}");
+    let error = &failures[0].error;
+    assert!(error.log.iter().any(|l| l.contains("missing 'type' file")), "{error:?}");
+    assert_eq!(error.cause.as_ref().map(|c| c.code.as_str()), Some("osd-files-missing"));
     // by the paused clock: well before the wait's own deadline
     assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
     sim.node("B3", |n| n.container("osd-2").falls = false);

@@ -147,7 +147,9 @@ impl World {
                 .collect();
             for (name, spec, falls) in due {
                 let result = match spec.daemon.kind {
-                    _ if falls => Err("what(): it fell over".to_owned()),
+                    _ if falls => {
+                        Err("missing 'type' file and unable to infer osd type".to_owned())
+                    }
                     Kind::Mon => self.start_mon(&at, &spec),
                     Kind::Mgr => self.keyring(&at, &spec.daemon).map(drop),
                     Kind::Osd => self.start_osd(&at, &spec),

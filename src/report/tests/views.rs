@@ -148,6 +148,66 @@ fn status_of_nodes_without_rbd() {
     assert_snapshot!(status(&s, &PLAIN));
 }
 
+/// What cannot run, what runs and is no use, and what several share.
+#[test]
+fn status_of_ailing_daemons_says_why() {
+    use crate::causes::{Sick, explain};
+    use crate::daemon::{DaemonId, Kind};
+    use crate::facts::ContainerState;
+
+    let mut s = healthy();
+    s.health = Some("HEALTH_WARN".into());
+    s.checks = ["OSD_DOWN", "MON_CLOCK_SKEW", "SOMETHING_NEW"]
+        .map(|code| Check {
+            code: code.into(),
+            severity: Severity::Warning,
+            summary: "in Ceph's own words".into(),
+            hint: crate::causes::advice(code).map(String::from),
+        })
+        .into();
+    let mut sick = |node: usize, daemon: usize, state, detail: &str, log: &str| {
+        let d = &mut s.nodes[node].daemons[daemon];
+        let id = DaemonId { kind: Kind::parse(&d.kind).unwrap(), id: d.id.clone() };
+        let container = match state {
+            DaemonState::Running => Some(ContainerState::Running),
+            DaemonState::Restarting => Some(ContainerState::Restarting),
+            DaemonState::Stopped => Some(ContainerState::Exited),
+            DaemonState::Missing => None,
+        };
+        (d.state, d.detail) = (state, (!detail.is_empty()).then(|| detail.into()));
+        d.log = log.lines().map(String::from).collect();
+        let (exit_code, log) = (Some(0), d.log.clone());
+        let sick = Sick {
+            daemon: id,
+            state: container,
+            exit_code,
+            out_of_memory: false,
+            not_started: None,
+            log: &log,
+        };
+        d.cause = explain(&sick);
+    };
+    sick(
+        0,
+        0,
+        DaemonState::Running,
+        "it is not in the quorum",
+        "2026-11-26T18:15:50.016+0000 7f7a4464cb40 -1 mon.B1@0(electing) e1 nobody has seen this before, and it is long",
+    );
+    sick(
+        0,
+        2,
+        DaemonState::Restarting,
+        "exited with 1, restarted 9 times",
+        "2026-11-26T18:18:01.520+0000 7fb570a8a6c0 -1 bluestore(/var/lib/ceph/osd/ceph-0/block) _read_bdev_label failed to open /var/lib/ceph/osd/ceph-0/block: (2) No such file or directory\n2026-11-26T18:18:02.520+0000 7fb570a8a6c0 -1 \x1b[0;31m ** ERROR: osd init failed: (2) No such file or directory\x1b[0m",
+    );
+    for node in [1, 2] {
+        sick(node, 1, DaemonState::Missing, "", "");
+        sick(node, 2, DaemonState::Stopped, "exited with 0", "");
+    }
+    assert_snapshot!(status(&s, &PLAIN) + "\n" + &status(&s, &COLOR).replace('\x1b', "ESC"));
+}
+
 fn no_mons() -> Status {
     let mut s = Status {
         fsid: Some(FSID.into()),
@@ -201,6 +261,8 @@ fn status_as_json_keeps_its_shape() {
         "/nodes/0/daemons/0/state",
         "/nodes/0/daemons/0/image",
         "/nodes/0/daemons/0/version",
+        "/nodes/0/daemons/0/log",
+        "/nodes/0/daemons/0/cause",
         "/nodes/0/volume_driver",
         "/nodes/0/rbd/available",
         "/nodes/0/rbd/loaded",
@@ -220,6 +282,7 @@ fn status_as_json_keeps_its_shape() {
         assert!(known.pointer(path).is_some(), "{path} is missing");
     }
     assert_eq!(known["nodes"][0]["daemons"][0]["state"], "running");
+    assert!(unknown["checks"][0]["hint"].is_string());
 }
 
 fn a_plan() -> PlanView {
@@ -259,6 +322,16 @@ fn a_plan() -> PlanView {
             (None, "pool rbd: no OSD yet".into()),
         ],
         notes: vec![],
+        disks: [("B1", "S3X7", 0), ("B2", "S3X9", 1)]
+            .map(|(name, serial, osd)| DiskGoes {
+                node: node(name),
+                path: format!("/dev/disk/by-id/ata-Some_Vendor_Of_Disks_4TB_{serial}"),
+                kernel_name: "sdb".into(),
+                serial: Some(serial.into()),
+                size: 2_000_398_934_016,
+                osd: Some(osd),
+            })
+            .into(),
         pulls: ["B1", "B2", "B3"].map(|n| (node(n), "quay.io/ceph/ceph:v19".into())).to_vec(),
     }
 }
@@ -283,7 +356,7 @@ fn plans_with_no_step() {
     let known = PlanView { notes: vec![note], ..PlanView::default() };
     let text = plan_view::render(&known, &PLAIN);
     assert!(text.contains("Worth knowing:") && text.ends_with("Nothing to do.\n"), "{text}");
-    let waiting = PlanView { stages: vec![], pulls: vec![], ..a_plan() };
+    let waiting = PlanView { stages: vec![], disks: vec![], pulls: vec![], ..a_plan() };
     assert_snapshot!(plan_view::render(&waiting, &PLAIN));
 }
 
