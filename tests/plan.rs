@@ -25,6 +25,7 @@ use cephdock::facts::{ClusterFacts, Facts, IdentityFile, NodeFacts, Seen};
 use cephdock::identity::Identity;
 use cephdock::inventory::{Inventory, OsdSpec};
 use cephdock::plan::{Action, Plan, Refusal, reset};
+use cephdock::report::{PlanView, Screen, error, plan_view};
 use cephdock::secret::sha256;
 use serde::Deserialize;
 use serde_json::Value;
@@ -121,6 +122,27 @@ async fn every_case_gives_the_plan_that_it_expects() {
 
 /// What is expected, and what comes.
 async fn run(title: &str, text: &str) -> (String, String) {
+    let made = plan_of(title, text).await;
+    let shown = match (&made.result, made.nothing) {
+        (_, true) => "nothing of a cluster".into(),
+        (Ok(plan), _) => planned(plan),
+        (Err(refusal), _) => refused(refusal),
+    };
+    (made.expect, named(&shown, &made.want, &made.ids))
+}
+
+/// A case, and what is planned.
+struct Made {
+    expect: String,
+    want: Inventory,
+    ids: Identity,
+    facts: Facts,
+    result: Result<Plan, Refusal>,
+    /// A reset finds nothing.
+    nothing: bool,
+}
+
+async fn plan_of(title: &str, text: &str) -> Made {
     let plain: Plain = serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{title}: {e}"));
     let ids = identity(&inventory(&plain.inventory), SEED);
     let case: Case =
@@ -140,44 +162,94 @@ async fn run(title: &str, text: &str) -> (String, String) {
     case.facts.lay_over(title, &mut facts);
     hold(&case.identity.unwrap_or_default(), &sim.want, &mut facts);
 
-    if let Some(reset) = &case.reset {
-        return (plain.expect, named(&reset.shown(&sim.want, &facts), &sim.want, &ids));
-    }
-    let result = match converge::adopt(&sim.want, &facts) {
-        Ok(id) => {
+    let mut nothing = false;
+    let result = match (&case.reset, converge::adopt(&sim.want, &facts)) {
+        (Some(reset), _) => reset.plan(&sim.want, &facts).map(|plan| {
+            nothing = plan.is_none();
+            plan.unwrap_or_default()
+        }),
+        (None, Ok(id)) => {
             let id = id.unwrap_or_else(|| identity(&sim.want, SEED));
             match &case.add_node {
                 Some(node) => adding(node)(&sim.want, &facts, &id),
                 None => linted(&sim.want, &facts, &id),
             }
         }
-        Err(refusal) => Err(refusal),
+        (None, Err(refusal)) => Err(refusal),
     };
-    let shown = match result {
-        Ok(made) => planned(&made),
-        Err(refusal) => refused(&refusal),
-    };
-    (plain.expect, named(&shown, &sim.want, &ids))
+    Made { expect: plain.expect, want: sim.want.clone(), ids, facts, result, nothing }
 }
 
 const SEED: u8 = 1;
 
+const SCREEN: Screen = Screen { width: 80, height: 24, color: false, unicode: true };
+
+/// Lines that are wider than the screen, but for those that are one word: a path is not broken.
+fn too_wide(text: &str) -> Vec<&str> {
+    let wide = |l: &&str| l.chars().count() > SCREEN.width && l.split_whitespace().count() > 1;
+    text.lines().filter(wide).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_plan_fits_a_screen() {
+    // those that differ most
+    const SHOWN: [&str; 6] = [
+        "client-of-a-fresh-cluster",
+        "firewalld-of-a-fresh-node",
+        "nothing-to-do",
+        "off-one-node-and-a-new-one",
+        "container-drifted-and-running",
+        "volumes-of-a-fresh-cluster",
+    ];
+    let (mut screens, mut wide) = (String::new(), Vec::new());
+    for file in cases() {
+        let text = std::fs::read_to_string(&file).expect("a case can be read");
+        let title = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let made = plan_of(&title, &text).await;
+        let Ok(plan) = &made.result else { continue };
+        let shown = plan_view::render(&PlanView::of(plan, &made.facts), &SCREEN);
+        let shown = named(&shown, &made.want, &made.ids);
+        if !too_wide(&shown).is_empty() {
+            wide.push(format!("=== {title}\n{}", too_wide(&shown).join("\n")));
+        }
+        if SHOWN.contains(&title.as_str()) {
+            screens += &format!("=== {title}\n{shown}\n");
+        }
+    }
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
+    insta::assert_snapshot!(screens);
+}
+
+/// Whatever is refused, as people read it: what was seen, on which node, and what to do.
+#[tokio::test(start_paused = true)]
+async fn every_refusal_is_shown_with_its_place_and_what_to_do() {
+    let (mut screens, mut lame) = (String::new(), Vec::new());
+    for file in cases() {
+        let text = std::fs::read_to_string(&file).expect("a case can be read");
+        let title = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let made = plan_of(&title, &text).await;
+        let Err(refusal) = &made.result else { continue };
+        let shown: Vec<String> =
+            error::of_refusal(refusal).map(|f| error::render(&f, &SCREEN)).collect();
+        let says = |f: &cephdock::plan::Finding| f.what.len() > 10 && f.hint.len() > 10;
+        if refusal.findings.is_empty() || !refusal.findings.iter().all(says) {
+            lame.push(title.clone());
+        }
+        let shown = named(&shown.concat(), &made.want, &made.ids);
+        screens += &format!("=== {title}\n{shown}\n");
+    }
+    assert!(lame.is_empty(), "no place or nothing to do: {lame:?}");
+    insta::assert_snapshot!(screens);
+}
+
 impl Reset {
-    fn shown(&self, want: &Inventory, facts: &Facts) -> String {
+    fn plan(&self, want: &Inventory, facts: &Facts) -> Result<Option<Plan>, Refusal> {
         let node = self.node.as_deref().map(name);
         let options = reset::Options { node: node.as_ref(), keep_data: self.keep_data };
-        let target = match reset::find(facts, self.fsid) {
-            Ok(Some(target)) => target,
-            Ok(None) => return "nothing of a cluster".into(),
-            Err(refusal) => return refused(&refusal),
-        };
-        match reset::reset(want, facts, &target, options) {
-            Ok(mut plan) => {
-                plan.waiting.extend(reset::notes(want, facts, &target, options));
-                planned(&plan)
-            }
-            Err(refusal) => refused(&refusal),
-        }
+        let Some(target) = reset::find(facts, self.fsid)? else { return Ok(None) };
+        let mut plan = reset::reset(want, facts, &target, options)?;
+        plan.waiting.extend(reset::notes(want, facts, &target, options));
+        Ok(Some(plan))
     }
 }
 

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::{self, Cli, Command};
@@ -22,6 +21,7 @@ use crate::ssh::{Client, LocalSsh};
 mod add_node;
 mod ceph;
 mod check;
+mod ctrl_c;
 mod demo;
 mod help;
 mod init;
@@ -34,6 +34,8 @@ mod support;
 mod up;
 mod volume;
 mod volume_driver;
+
+use ctrl_c::CtrlC;
 
 /// How a command ended, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,41 +233,4 @@ fn print_refusal(look: Look, refusal: &Refusal) -> Exit {
         look.print_failure(&failure);
     }
     if refusal.to_protect_data { Exit::Refused } else { Exit::Failed }
-}
-
-/// Listens for Ctrl-C until it is dropped.
-struct CtrlC {
-    /// Turns true when the user asks to stop.
-    stop: watch::Receiver<bool>,
-    listener: JoinHandle<()>,
-}
-
-impl CtrlC {
-    /// The first Ctrl-C lets running steps finish and begins no other; the second ends the process at once, which is
-    /// safe too: the next run takes it up.
-    fn listen(events: &Events) -> Self {
-        let (sender, stop) = watch::channel(false);
-        let events = events.clone();
-        let listener = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_err() {
-                return;
-            }
-            let message =
-                "stopping after the steps that are running; Ctrl-C again stops at once".into();
-            events.send(Event::Warning { node: None, message });
-            drop(events); // the screen waits for the last of these
-            sender.send_replace(true);
-            if tokio::signal::ctrl_c().await.is_ok() {
-                // the user asked twice; the reporter may hold the terminal
-                std::process::exit(Exit::Stopped as i32);
-            }
-        });
-        Self { stop, listener }
-    }
-}
-
-impl Drop for CtrlC {
-    fn drop(&mut self) {
-        self.listener.abort();
-    }
 }

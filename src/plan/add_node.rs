@@ -17,7 +17,10 @@ pub(super) fn refuse(fleet: &Fleet, node: &NodeName, id: &Identity) -> Result<()
         );
     }
     if let Some((_, why)) = fleet.skipped.iter().find(|(name, _)| *name == node) {
-        return refusal(why.clone(), "mend that and run the same command again");
+        return refusal(
+            why.clone(),
+            "it cannot join while it is out of reach: mend that and run the same command again",
+        );
     }
     if !answers(fleet.seen) {
         let why = match &fleet.seen.cluster {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::plan::Refusal;
 
 use super::screen::{Screen, Tone};
-use super::text::{clean, clean_lines, put};
+use super::text::{clean, clean_lines, pieces, put, wrap};
 
 /// An error to show. Plain data, so that whoever holds the error decides what of it is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -30,45 +30,69 @@ pub struct Failure {
 /// ```
 pub fn render(failure: &Failure, screen: &Screen) -> String {
     let mut out = String::new();
-    push_block(&mut out, &screen.paint(Tone::Loud, "error:"), &failure.what);
+    push_block(&mut out, (Tone::Loud, "error:"), &failure.what, screen);
     for cause in &failure.causes {
-        push_block(&mut out, &format!("  {}", screen.paint(Tone::Bad, "caused by:")), cause);
+        push_block(&mut out, (Tone::Bad, "  caused by:"), cause, screen);
     }
     out.push_str(&quote(&failure.log, 2, screen));
     if let Some(hint) = &failure.hint {
-        push_block(&mut out, &screen.paint(Tone::Good, "hint:"), hint);
+        push_block(&mut out, (Tone::Good, "hint:"), hint, screen);
     }
     out
 }
 
-/// Quoted lines of a log, each behind a rule.
+/// Quoted lines of a log, each behind a rule; a longer one goes on below, further in.
 pub(super) fn quote(log: &[String], indent: usize, screen: &Screen) -> String {
     let rule = screen.paint(Tone::Dim, screen.marks().quote);
+    let width = screen.width.saturating_sub(indent + 4);
     let mut out = String::new();
     for line in log.iter().flat_map(|l| clean_lines(l)) {
-        out.push_str(format!("{:indent$}{rule} {line}", "").trim_end());
-        out.push('\n');
+        // what fits keeps its spaces
+        let lines = if line.chars().count() <= width + 2 { vec![line] } else { wrap(&line, width) };
+        for (i, line) in lines.iter().enumerate() {
+            let line = if i == 0 { line.clone() } else { format!("  {line}") };
+            out.push_str(format!("{:indent$}{rule} {line}", "").trim_end());
+            out.push('\n');
+        }
+        if lines.is_empty() {
+            put(&mut out, format_args!("{:indent$}{rule}\n", ""));
+        }
     }
     out
 }
 
-/// A label with its text; the text's further lines stand below, indented. Nothing is wrapped: a path or a command that
-/// is broken cannot be copied.
-fn push_block(out: &mut String, label: &str, text: &str) {
-    let mut lines = clean_lines(text).filter(|l| !l.is_empty());
-    put(out, format_args!("{label} {}", lines.next().unwrap_or_default()));
-    for line in lines {
-        out.push_str("\n      ");
-        out.push_str(&line);
+/// A label with its text; what follows on further lines is indented. Paths, and commands in backticks, are not broken
+/// where they fit a line: they are there to be copied.
+fn push_block(out: &mut String, (tone, label): (Tone, &str), text: &str, screen: &Screen) {
+    const INDENT: usize = 6;
+    let (begin, word) = label.split_at(label.len() - label.trim_start().len());
+    put(out, format_args!("{begin}{}", screen.paint(tone, word)));
+    let mut used = label.chars().count();
+    let lines = clean_lines(text).filter(|l| !l.is_empty());
+    for (number, line) in lines.enumerate() {
+        for (i, word) in pieces(&line, screen.width.saturating_sub(INDENT)).iter().enumerate() {
+            let wide = word.chars().count();
+            let goes_on = i > 0 || number == 0;
+            // the first word stands behind the label, however long it is
+            let begins = i == 0 && number == 0;
+            if begins || (goes_on && used + 1 + wide <= screen.width) {
+                put(out, format_args!(" {word}"));
+                used += 1 + wide;
+            } else {
+                put(out, format_args!("\n{:INDENT$}{word}", ""));
+                used = INDENT + wide;
+            }
+        }
     }
     out.push('\n');
 }
 
-/// Why there is no plan, a failure for each reason.
+/// Why there is no plan, a failure for each reason. What is to be done about several in a row is said once, below them.
 pub fn of_refusal(refusal: &Refusal) -> impl Iterator<Item = Failure> + '_ {
-    refusal.findings.iter().map(|finding| Failure {
+    let next = refusal.findings.iter().skip(1).map(Some).chain([None]);
+    refusal.findings.iter().zip(next).map(|(finding, next)| Failure {
         what: format!("{}: {}", finding.node, finding.what),
-        hint: Some(finding.hint.clone()),
+        hint: next.is_none_or(|n| n.hint != finding.hint).then(|| finding.hint.clone()),
         ..Failure::default()
     })
 }

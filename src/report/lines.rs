@@ -95,7 +95,7 @@ impl<W: Write + Send> Lines<W> {
     ) {
         let text = format!("{}: FAILED: {}", clean(what), clean(error));
         self.line(Some(node), Some(Tone::Bad), &text);
-        write(&mut self.out, &error::quote(log, 4, &self.screen));
+        write(&mut self.out, &error::quote(log, 4, &self.screen.unbroken_unless(false)));
         if let Some(hint) = hint {
             write(&mut self.out, &format!("    hint: {}\n", clean(hint)));
         }

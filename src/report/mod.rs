@@ -180,9 +180,10 @@ impl Look {
 
     /// Prints an error on stderr, with `--json` too: stdout is for the events alone.
     pub fn print_failure(&self, failure: &Failure) {
-        let text = error::render(failure, &Screen::of(Stream::Err, self.color));
-        write(&mut stderr(), &text);
-        run_log::add(&error::render(failure, &Screen::file()));
+        let screen = Screen::of(Stream::Err, self.color);
+        let screen = screen.unbroken_unless(Stream::Err.is_terminal());
+        write(&mut stderr(), &error::render(failure, &screen));
+        run_log::add(&error::render(failure, &Screen::file().unbroken_unless(false)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is written on: its size, and whether it shows colours and more than ASCII.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdout};
 
 use rustix::termios::tcgetwinsize;
@@ -65,16 +66,17 @@ impl Screen {
         Self { width: 100, height: 24, color: false, unicode: true }
     }
 
+    /// The same for text that is not broken where nobody looks at it on a terminal: a script looks for whole sentences.
+    #[must_use]
+    pub fn unbroken_unless(self, terminal: bool) -> Self {
+        if terminal { self } else { Self { width: usize::MAX, ..self } }
+    }
+
     /// The screen behind `stream`, as it is now: a terminal's size changes.
     pub fn of(stream: Stream, color: Color) -> Self {
         let columns = || env::var("COLUMNS").ok()?.parse().ok().filter(|n| *n > 0);
         let (width, height) = stream.size().unwrap_or_else(|| (columns().unwrap_or(80), 24));
-        let set = |name| env::var_os(name).is_some_and(|v| !v.is_empty());
-        let color = match color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => stream.is_terminal() && !set("NO_COLOR") && !is_dumb(),
-        };
+        let color = is_colored(color, stream.is_terminal(), |n| env::var_os(n));
         Self { width: width.max(MIN_WIDTH), height, color, unicode: is_utf8(|n| env::var(n).ok()) }
     }
 
@@ -98,6 +100,19 @@ impl Screen {
     /// The marks that this screen can show.
     pub fn marks(&self) -> &'static Marks {
         if self.unicode { &UNICODE } else { &ASCII }
+    }
+}
+
+/// Whether colours are shown: on a terminal that can, unless `NO_COLOR` is set to anything (no-color.org) or the user
+/// says otherwise.
+fn is_colored(color: Color, terminal: bool, var: impl Fn(&str) -> Option<OsString>) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let set = var("NO_COLOR").is_some_and(|v| !v.is_empty());
+            terminal && !set && var("TERM").is_none_or(|t| t != "dumb")
+        }
     }
 }
 
@@ -195,7 +210,29 @@ static ASCII: Marks = Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::is_utf8;
+    use super::{Color, is_colored, is_utf8};
+
+    #[test]
+    fn colours_on_a_terminal_that_can_and_only_there() {
+        let with = |color, terminal, vars: &[(&str, &str)]| {
+            let var = |n: &str| vars.iter().find(|(k, _)| *k == n).map(|(_, v)| (*v).into());
+            is_colored(color, terminal, var)
+        };
+        let xterm = ("TERM", "xterm-256color");
+        for (color, terminal, vars, shown) in [
+            (Color::Auto, true, &[xterm][..], true),
+            (Color::Auto, false, &[xterm], false),
+            (Color::Auto, true, &[xterm, ("NO_COLOR", "1")], false),
+            (Color::Auto, true, &[xterm, ("NO_COLOR", "0")], false),
+            (Color::Auto, true, &[xterm, ("NO_COLOR", "")], true),
+            (Color::Auto, true, &[("TERM", "dumb")], false),
+            (Color::Auto, true, &[], true),
+            (Color::Never, true, &[xterm], false),
+            (Color::Always, false, &[("TERM", "dumb"), ("NO_COLOR", "1")], true),
+        ] {
+            assert_eq!(with(color, terminal, vars), shown, "{color:?} {terminal} {vars:?}");
+        }
+    }
 
     #[test]
     fn first_locale_variable_that_is_set_decides() {

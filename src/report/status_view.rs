@@ -6,11 +6,12 @@ use crate::status::{
     Bytes, DaemonState, DaemonStatus, Drift, NodeStatus, Osds, Pgs, Severity, Status,
 };
 
+use super::error::quote;
 use super::plan_view::by_text;
 use super::screen::{Screen, Tone};
 use super::summary::health;
 use super::table::{NBSP, table};
-use super::text::{bytes, clean, clean_lines, count, percent, put, wrap};
+use super::text::{bytes, clean, count, percent, put, wrap};
 
 /// Renders a status.
 pub fn render(status: &Status, screen: &Screen) -> String {
@@ -205,18 +206,7 @@ fn daemons_in_trouble(out: &mut String, nodes: &[NodeStatus], screen: &Screen) {
             let line = line.replacen(state, &screen.paint(Tone::Bad, state), 1);
             put(&mut rows, format_args!("{:indent$}{line}\n", ""));
         }
-        // wrapped lines of a log stand under its beginning
-        let width = screen.width.saturating_sub(8);
-        let log: Vec<String> = d
-            .log
-            .iter()
-            .flat_map(|l| clean_lines(l))
-            .map(|l| wrap(&l, width).join("\n  "))
-            .collect();
-        for line in log.iter().flat_map(|l| l.lines()) {
-            let rule = screen.paint(Tone::Dim, screen.marks().quote);
-            put(&mut rows, format_args!("    {rule} {line}\n"));
-        }
+        rows.push_str(&quote(&d.log, 4, screen));
         if let Some(cause) = &d.cause {
             labelled(&mut rows, Tone::Bad, "why:", &cause.what, screen);
             labelled(&mut rows, Tone::Good, "hint:", &cause.hint, screen);

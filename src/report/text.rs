@@ -155,7 +155,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// The words of a text. What stands in backticks is one word, unless it is wider than `width`.
-fn pieces(text: &str, width: usize) -> Vec<String> {
+pub(super) fn pieces(text: &str, width: usize) -> Vec<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let opens = |word: &str| word.matches('`').count() % 2 == 1;
     let mut pieces = Vec::new();

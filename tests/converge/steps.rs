@@ -51,6 +51,9 @@ async fn that_run_are_finished_when_the_user_stops() {
         // at the very end there is nothing left to stop
         assert!(matches!(run.end, End::Stopped | End::Done), "step {at}: {:?}", run.end);
         assert!(at > 0 || matches!(run.end, End::Stopped));
+        if matches!(run.end, End::Stopped) {
+            assert!(!run.summary.remaining.is_empty(), "step {at}: it says what is left");
+        }
         done(sim.up(2).await);
         assert_whole(&sim, &format!("stopped at step {at}")).await;
     }

@@ -10,6 +10,7 @@ use super::screen::Screen;
 use super::{Failure, error, text};
 
 mod checks;
+mod errors;
 mod run;
 mod views;
 mod volumes;
