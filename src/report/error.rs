@@ -62,7 +62,7 @@ pub(super) fn quote(log: &[String], indent: usize, screen: &Screen) -> String {
 }
 
 /// A label with its text; what follows on further lines is indented. Paths, and commands in backticks, are not broken
-/// where they fit a line: they are there to be copied.
+/// where they fit a line: they are there to be copied. Lines that the text itself has after its first are left whole.
 fn push_block(out: &mut String, (tone, label): (Tone, &str), text: &str, screen: &Screen) {
     const INDENT: usize = 6;
     let (begin, word) = label.split_at(label.len() - label.trim_start().len());
@@ -70,12 +70,14 @@ fn push_block(out: &mut String, (tone, label): (Tone, &str), text: &str, screen:
     let mut used = label.chars().count();
     let lines = clean_lines(text).filter(|l| !l.is_empty());
     for (number, line) in lines.enumerate() {
+        if number > 0 {
+            put(out, format_args!("\n{:INDENT$}{line}", ""));
+            continue;
+        }
         for (i, word) in pieces(&line, screen.width.saturating_sub(INDENT)).iter().enumerate() {
             let wide = word.chars().count();
-            let goes_on = i > 0 || number == 0;
             // the first word stands behind the label, however long it is
-            let begins = i == 0 && number == 0;
-            if begins || (goes_on && used + 1 + wide <= screen.width) {
+            if i == 0 || used + 1 + wide <= screen.width {
                 put(out, format_args!(" {word}"));
                 used += 1 + wide;
             } else {

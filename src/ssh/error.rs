@@ -212,13 +212,13 @@ impl SshError {
             }
             Self::HostKeyUnknown { known_hosts, line_to_add, authority: Some(line), .. } => format!(
                 "{}:{line} names an authority for this host, but host certificates are not supported: compare the \
-                 fingerprint with the node's own, then add this line to the same file, or set `host_key: accept-new`: \
+                 fingerprint with the node's own, then add this line to the same file, or set `host_key: accept-new`:\n\
                  {line_to_add}",
                 known_hosts.display()
             ),
             Self::HostKeyUnknown { known_hosts, line_to_add, .. } => format!(
-                "compare the fingerprint with the node's own, then add this line to {}, or set `host_key: accept-new`: \
-                 {line_to_add}",
+                "compare the fingerprint with the node's own, then add this line to {}, or set \
+                 `host_key: accept-new`:\n{line_to_add}",
                 known_hosts.display()
             ),
             Self::HostKeyChanged { host, port, known_hosts, .. } => format!(
@@ -234,7 +234,11 @@ impl SshError {
                     "add the public key to ~{user}/.ssh/authorized_keys there (ssh-copy-id), or set ssh.identity_file"
                 )
             }),
-            Self::Refused { .. } => return None,
+            Self::Refused { .. } => {
+                "its sshd forbids it or has too many sessions: look at MaxSessions, AllowTcpForwarding and \
+                 AllowStreamLocalForwarding in the node's sshd_config"
+                    .into()
+            }
             Self::NoSession { .. } => "set `MaxSessions` in the node's sshd_config to 1 or more".into(),
             Self::Lost { .. } => "run the same command again once the node answers; nothing is lost by that".into(),
             Self::Jump { source, .. } => return source.hint(),
