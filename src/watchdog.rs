@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::causes::last_run;
 use crate::daemon::DaemonId;
 use crate::facts::{ContainerState, NodeFacts, Seen};
 use crate::host::{Fleet, Host};
@@ -51,9 +52,17 @@ pub fn telling(log: &[String], most: usize) -> Vec<String> {
     const SIGNS: [&str; 6] = [" -1 ", "rror", "ailed", "what():", "refused", "No space"];
     let dump = log.iter().position(|l| l.contains("--- begin dump of recent events"));
     let log = &log[..dump.unwrap_or(log.len())];
-    let telling: Vec<&String> =
-        log.iter().filter(|l| SIGNS.iter().any(|s| l.contains(s))).collect();
-    let lines: Vec<&String> = if telling.is_empty() { log.iter().collect() } else { telling };
+    let tells = |l: &&String| {
+        SIGNS.iter().any(|s| l.contains(s)) && !l.contains("  4 rocksdb: ") // its options and statistics
+    };
+    // what the last start says goes before what the others have said
+    let mut lines: Vec<&String> = last_run(log).iter().filter(tells).collect();
+    if lines.is_empty() {
+        lines = log.iter().filter(tells).collect();
+    }
+    if lines.is_empty() {
+        lines = log.iter().collect();
+    }
     let mut said = BTreeSet::new();
     let last = lines.into_iter().rev().filter(|line| said.insert(words(line)));
     let mut last: Vec<String> = last.take(most).map(|line| without_keys(line)).collect();

@@ -107,7 +107,13 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
     let last = last_run(sick.log);
     let known = |line: &str| table::IN_LOGS.iter().position(|row| row.shows(&sick.daemon, line));
     let lines = sick.not_started.into_iter().chain(last.iter().map(String::as_str));
-    if let Some(row) = lines.filter_map(known).min() {
+    let mut row = lines.filter_map(known).min();
+    if row.is_none() && sick.state != Some(ContainerState::Exited) {
+        // it has just been started once more, and has not yet come to what the run before ended with
+        let before = last_run(&sick.log[..sick.log.len() - last.len()]);
+        row = before.iter().filter_map(|line| known(line)).min();
+    }
+    if let Some(row) = row {
         return Some(table::IN_LOGS[row].cause(&sick.daemon));
     }
     let ended = matches!(sick.state, Some(ContainerState::Exited | ContainerState::Restarting));
@@ -124,7 +130,7 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
 
 /// The lines of a daemon's last start, and those of its container's script before it. Older ones may tell of what has
 /// been mended since. A daemon's first line names its version and its process.
-fn last_run(log: &[String]) -> &[String] {
+pub(crate) fn last_run(log: &[String]) -> &[String] {
     let starts =
         |line: &String| line.contains(" ceph version ") && line.contains(", process ceph-");
     let begin = log.iter().rposition(starts).unwrap_or(0);

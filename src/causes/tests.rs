@@ -1,15 +1,17 @@
 //! The table against what daemons really said.
 //!
 //! `tests/causes/*.log` are the ends of real logs: Ceph 18.2.7 and 20.2.2 were run with what the file's name says, and
-//! what RocksDB says of its statistics was left out. A file's first line names the daemon, what became of it, and the
+//! what `RocksDB` says of its statistics was left out. A file's first line names the daemon, what became of it, and the
 //! cause that is expected. What could not be brought about here stands in [`NOT_BROUGHT_ABOUT`].
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use super::*;
 use crate::report::text::wrap;
+use ContainerState::{Created, Exited, Paused, Restarting, Running};
 
 /// Lines as Ceph, Docker and the kernel have them in their sources or in public reports.
 const NOT_BROUGHT_ABOUT: &[(&str, &str, &str)] = &[
@@ -160,7 +162,6 @@ fn what_docker_knows_goes_before_the_log_and_an_exit_code_after_it() {
     let with = |state, exit, oom, log| {
         code(&Sick { out_of_memory: oom, ..sick("osd.3", state, exit, log) })
     };
-    use ContainerState::{Created, Exited, Paused, Restarting, Running};
     assert_eq!(with(Exited, Some(137), true, &log), "out-of-memory");
     assert_eq!(with(Exited, Some(137), false, &log), "no-label");
     assert_eq!(with(Exited, Some(137), false, &[]), "killed");
@@ -188,6 +189,8 @@ fn what_has_been_mended_since_the_last_start_is_no_cause() {
     let log = log.map(str::to_owned);
     assert_eq!(code(&sick("osd.3", ContainerState::Running, Some(0), &log)), "not-heard");
     assert_eq!(code(&sick("osd.3", ContainerState::Exited, Some(1), &log[..2])), "none");
+    // this start has not come that far yet
+    assert_eq!(code(&sick("osd.3", Restarting, Some(1), &log[..2])), "no-label");
 }
 
 #[test]
@@ -201,7 +204,6 @@ fn the_texts_name_the_daemons_own_things() {
 /// Every text of the tables, to be read.
 #[test]
 fn all_causes_and_advice() {
-    use std::fmt::Write;
     let single = [&table::OUT_OF_MEMORY, &table::MISSING, &table::PAUSED, &table::NEVER_STARTED];
     let rows =
         single.into_iter().chain(table::EXITS.iter().map(|(_, row)| row)).chain(table::IN_LOGS);

@@ -86,7 +86,7 @@ pub struct HostError {
     /// What to do about it.
     pub hint: Option<String>,
     /// Why the daemon concerned does not run, where that is known.
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 impl HostError {

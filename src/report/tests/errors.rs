@@ -36,8 +36,8 @@ fn shown(what: &str, error: HostError) -> String {
 }
 
 /// Fails where a kind has no sample.
-fn all(kinds: &[&str], samples: BTreeSet<&str>) {
-    assert_eq!(samples, kinds.iter().copied().collect::<BTreeSet<_>>(), "a kind has no sample");
+fn all(kinds: &[&str], samples: &BTreeSet<&str>) {
+    assert_eq!(*samples, kinds.iter().copied().collect::<BTreeSet<_>>(), "a kind has no sample");
 }
 
 fn refused() -> io::Error {
@@ -166,7 +166,7 @@ fn ssh_errors() -> Vec<SshError> {
 #[test]
 fn errors_of_ssh() {
     let errors = ssh_errors();
-    all(SSH, errors.iter().map(ssh_kind).collect());
+    all(SSH, &errors.iter().map(ssh_kind).collect());
     assert!(errors.iter().all(|e| e.hint().is_some()), "each says what to do");
     let text: Vec<_> = errors.into_iter().map(|e| shown("no connection", e.into())).collect();
     assert_snapshot!(text.join("\n"));
@@ -198,7 +198,7 @@ fn errors_of_a_docker_that_is_not_reached() {
         vec![(Via::ForwardedSocket, Way::Version(bollard::errors::Error::APIVersionParseError {}))],
     ];
     let kinds = tried.iter().flatten().map(|(_, way)| way_kind(way)).collect();
-    all(&["ssh", "io", "helper", "answer", "version", "timeout"], kinds);
+    all(&["ssh", "io", "helper", "answer", "version", "timeout"], &kinds);
     let text: Vec<_> = tried
         .into_iter()
         .map(|tried| {
@@ -227,7 +227,7 @@ fn errors_of_images_locks_programs_and_the_demo() {
         }),
         ImageError::File("read 3 of 5 bytes".into()),
     ];
-    all(&["silent", "docker", "file"], images.iter().map(image).collect());
+    all(&["silent", "docker", "file"], &images.iter().map(image).collect());
     text.extend(images.map(|e| shown("pull ceph:v19", HostError::new(e.to_string()))));
 
     let archive = |e: &ArchiveError| match e {
@@ -240,7 +240,7 @@ fn errors_of_images_locks_programs_and_the_demo() {
         ArchiveError::Not("it has no manifest.json".into()),
         ArchiveError::Lacks(vec!["ceph:v18".into()]),
     ];
-    all(&["io", "not", "lacks"], archives.iter().map(archive).collect());
+    all(&["io", "not", "lacks"], &archives.iter().map(archive).collect());
     text.extend(archives.map(|e| shown("./ceph.tar", HostError::new(e.to_string()))));
 
     let program = |e: &ProgramError| match e {
@@ -248,7 +248,7 @@ fn errors_of_images_locks_programs_and_the_demo() {
         ProgramError::Not => "not",
     };
     let programs = [ProgramError::Io(io::ErrorKind::NotFound.into()), ProgramError::Not];
-    all(&["io", "not"], programs.iter().map(program).collect());
+    all(&["io", "not"], &programs.iter().map(program).collect());
     text.extend(programs.map(|e| shown("./cephdock-arm64", HostError::new(e.to_string()))));
 
     let lock = |e: &LockError| match e {
@@ -261,7 +261,7 @@ fn errors_of_images_locks_programs_and_the_demo() {
         LockError::Taken { node: node("B1"), who },
         LockError::Failed { node: node("B1"), source },
     ];
-    all(&["taken", "failed"], locks.iter().map(lock).collect());
+    all(&["taken", "failed"], &locks.iter().map(lock).collect());
     text.extend(locks.map(|e| shown("lock", HostError::new(e.to_string()))));
 
     let demo = |e: &Refused| match e {
@@ -269,7 +269,7 @@ fn errors_of_images_locks_programs_and_the_demo() {
         Refused::OtherImage(_) => "image",
     };
     let refused = [Refused::Foreign("container"), Refused::OtherImage("ceph:v18".into())];
-    all(&["foreign", "image"], refused.iter().map(demo).collect());
+    all(&["foreign", "image"], &refused.iter().map(demo).collect());
     text.extend(refused.map(|e| shown("demo", HostError::new(e.to_string()).hint(e.hint()))));
     assert_snapshot!(text.join("\n"));
 }
