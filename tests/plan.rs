@@ -18,6 +18,7 @@
 mod sim;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use cephdock::converge;
@@ -213,7 +214,7 @@ async fn every_plan_fits_a_screen() {
             wide.push(format!("=== {title}\n{}", too_wide(&shown).join("\n")));
         }
         if SHOWN.contains(&title.as_str()) {
-            screens += &format!("=== {title}\n{shown}\n");
+            writeln!(screens, "=== {title}\n{shown}").expect("a text takes all");
         }
     }
     assert!(wide.is_empty(), "{}", wide.join("\n"));
@@ -236,7 +237,7 @@ async fn every_refusal_is_shown_with_its_place_and_what_to_do() {
             lame.push(title.clone());
         }
         let shown = named(&shown.concat(), &made.want, &made.ids);
-        screens += &format!("=== {title}\n{shown}\n");
+        writeln!(screens, "=== {title}\n{shown}").expect("a text takes all");
     }
     assert!(lame.is_empty(), "no place or nothing to do: {lame:?}");
     insta::assert_snapshot!(screens);
