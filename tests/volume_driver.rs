@@ -17,6 +17,13 @@ use cephdock::volume::protocol::{Answer, Call};
 use cephdock::volume::rbd::{Image, Kind, Rbd, RbdError};
 use cephdock::volume::state::Daemon;
 
+#[path = "volume_driver/at_once.rs"]
+mod at_once;
+#[path = "volume_driver/mortal.rs"]
+mod mortal;
+#[path = "volume_driver/random.rs"]
+mod random;
+
 #[derive(Debug, Clone, Default)]
 struct Stored {
     id: String,
@@ -48,6 +55,8 @@ struct Node {
     /// Devices that a container has.
     used: Arc<Mutex<Vec<u32>>>,
     docker: Arc<Mutex<u64>>,
+    /// Mapping, mounting, unmounting and unmapping wait for as many others that do the same.
+    together: Option<Arc<at_once::Together>>,
 }
 
 fn error(kind: Kind) -> RbdError {
@@ -63,6 +72,13 @@ impl Node {
             mounts: Arc::default(),
             used: Arc::default(),
             docker: Arc::default(),
+            together: None,
+        }
+    }
+
+    async fn with_the_others(&self) {
+        if let Some(together) = &self.together {
+            together.all().await;
         }
     }
 
@@ -186,6 +202,7 @@ impl Rbd for Node {
         read_only: bool,
     ) -> Result<PathBuf, RbdError> {
         assert_eq!(options.contains("exclusive"), !read_only, "{options}");
+        self.with_the_others().await;
         let client = self.name.to_owned();
         let id = self.with(name, |stored| {
             if stored.watcher.as_ref().is_some_and(|w| *w != client) && !read_only {
@@ -212,6 +229,7 @@ impl Rbd for Node {
     }
 
     async fn unmap(&self, device: &Path) -> Result<(), RbdError> {
+        self.with_the_others().await;
         let name = self.image_of(device);
         let mut devices = self.devices.lock().unwrap();
         let at = devices.iter().position(|d| d.path() == device).expect("a device");
@@ -244,6 +262,10 @@ fn image(name: &str, stored: &Stored) -> Image {
 impl Kernel for Node {
     fn devices(&self) -> Vec<Device> {
         self.devices.lock().unwrap().clone()
+    }
+
+    fn size(&self, device: &Device) -> Option<u64> {
+        Some(self.cluster.images.lock().unwrap().get(&device.name)?.size)
     }
 
     fn mounts(&self) -> Vec<Mounted> {
@@ -292,6 +314,7 @@ impl Kernel for Node {
     }
 
     async fn mount(&self, device: &Path, at: &Path, fs: Fs, _: &str) -> Result<(), Failed> {
+        self.with_the_others().await;
         let name = self.image_of(device);
         let content = self.cluster.images.lock().unwrap()[&name].content.clone();
         if content.as_deref() != Some(fs.name()) {
@@ -319,6 +342,7 @@ impl Kernel for Node {
     }
 
     async fn unmount(&self, at: &Path) -> Result<(), Failed> {
+        self.with_the_others().await;
         self.mounts.lock().unwrap().retain(|m| m.at != at);
         Ok(())
     }
@@ -346,14 +370,17 @@ impl World {
 
     /// The node's driver, started (again).
     fn driver(&self, node: &Node) -> Served {
-        let settings = Settings {
+        Driver::new(node.clone(), node.clone(), self.settings(node), |_, _| {}).unwrap()
+    }
+
+    fn settings(&self, node: &Node) -> Settings {
+        Settings {
             root: self.folder.path().join(node.name),
             node: node.name.into(),
             pools: vec!["rbd".into()],
             size: 1 << 30,
             features: None,
-        };
-        Driver::new(node.clone(), node.clone(), settings, |_, _| {}).unwrap()
+        }
     }
 
     fn silent(&self, silent: bool) {

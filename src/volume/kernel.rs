@@ -59,6 +59,8 @@ pub struct Folder {
 pub trait Kernel: Send + Sync + 'static {
     /// Images that are mapped, whoever did it.
     fn devices(&self) -> Vec<Device>;
+    /// How many bytes a device has.
+    fn size(&self, device: &Device) -> Option<u64>;
     /// What is mounted here.
     fn mounts(&self) -> Vec<Mounted>;
     /// Whether somebody but the driver has `device` mounted: a container, or anybody in this namespace outside `root`.
@@ -169,6 +171,11 @@ impl Kernel for Linux {
             })
         };
         entries.filter_map(|entry| read(entry.ok()?)).collect()
+    }
+
+    fn size(&self, device: &Device) -> Option<u64> {
+        let path = self.sys.join("bus/rbd/devices").join(device.number.to_string()).join("size");
+        Self::word(&path)?.parse().ok()
     }
 
     fn mounts(&self) -> Vec<Mounted> {
@@ -329,6 +336,7 @@ mod tests {
             ("name", "data"),
             ("image_id", "10c9d1a7a3f1"),
             ("client_addr", "10.32.3.147:0/1434120812"),
+            ("size", "1073741824"),
         ] {
             fs::write(device.join(name), format!("{value}\n")).unwrap();
         }
@@ -343,6 +351,8 @@ mod tests {
             client: "10.32.3.147:0/1434120812".into(),
         };
         assert_eq!(expected.path(), Path::new("/dev/rbd3"));
+        assert_eq!(linux.size(&expected), Some(1 << 30));
+        assert_eq!(linux.size(&Device { number: 4, ..expected.clone() }), None);
         assert_eq!(linux.devices(), [expected]);
         assert_eq!(linux.features(), Some(0x3d));
     }

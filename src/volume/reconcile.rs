@@ -58,7 +58,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             if !unused {
                 continue;
             }
-            if used {
+            if used || self.may_come(&image_id) {
                 clean = false; // by whom we do not know; the kernel does
                 continue;
             }
@@ -92,6 +92,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
                     pool: device.pool.clone(),
                     ids: Ids::default(),
                     since: time::now(),
+                    begun: false,
                     error: None,
                 });
             });

@@ -28,6 +28,21 @@ struct Count {
     times: u32,
     /// The dockerd that said it last; unknown where the caller was none.
     by: Option<Daemon>,
+    /// How often dockerds before that one did, which have ended. With live-restore their containers may run on, and be
+    /// counted out by the one of now; or they ended meanwhile, which nobody says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    earlier: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Count {
+    fn is_over(&self) -> bool {
+        self.times == 0 && self.earlier == 0
+    }
 }
 
 /// The ids that use a volume, each with how often it said so.
@@ -38,7 +53,11 @@ pub struct Ids(BTreeMap<String, Count>);
 impl Ids {
     /// `id` uses it once more, says `by`. Where nothing on the node has the volume, [`forget`](Self::forget) comes first.
     pub fn mount(&mut self, id: &str, by: Option<Daemon>) {
-        let count = self.0.entry(id.to_owned()).or_insert(Count { times: 0, by: None });
+        let count = self.0.entry(id.to_owned()).or_insert(Count { times: 0, by: None, earlier: 0 });
+        if count.by.is_some() && by.is_some() && count.by != by {
+            count.earlier = count.earlier.saturating_add(count.times);
+            count.times = 0;
+        }
         count.times = count.times.saturating_add(1);
         count.by = by;
     }
@@ -46,8 +65,9 @@ impl Ids {
     /// `id` uses it once less. Ids that are not known are none of ours, and no error.
     pub fn unmount(&mut self, id: &str) {
         if let Some(count) = self.0.get_mut(id) {
-            count.times = count.times.saturating_sub(1);
-            if count.times == 0 {
+            let counted = if count.times > 0 { &mut count.times } else { &mut count.earlier };
+            *counted = counted.saturating_sub(1);
+            if count.is_over() {
                 self.0.remove(id);
             }
         }
@@ -56,7 +76,18 @@ impl Ids {
     /// Forgets what dockerds said that have ended: they send no `Unmount` for it, and the `Mount` again where it is
     /// wanted again. Only right where nothing on this node has the volume: with live-restore, containers outlive dockerd.
     pub fn forget(&mut self, gone: impl Fn(&Daemon) -> bool) {
-        self.0.retain(|_, count| !count.by.as_ref().is_some_and(&gone));
+        self.0.retain(|_, count| {
+            count.earlier = 0;
+            if count.by.as_ref().is_some_and(&gone) {
+                count.times = 0;
+            }
+            !count.is_over()
+        });
+    }
+
+    /// Whether there is anything to [`forget`](Self::forget).
+    pub fn any_of(&self, gone: impl Fn(&Daemon) -> bool) -> bool {
+        self.0.values().any(|count| count.earlier > 0 || count.by.as_ref().is_some_and(&gone))
     }
 
     /// Whether `id` uses it.
@@ -73,11 +104,6 @@ impl Ids {
     pub fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// The dockerds that said something.
-    pub fn daemons(&self) -> impl Iterator<Item = &Daemon> {
-        self.0.values().filter_map(|count| count.by.as_ref())
-    }
 }
 
 /// An image that this driver has mapped here, or is about to.
@@ -92,6 +118,10 @@ pub struct Hold {
     pub ids: Ids,
     /// Since when, RFC 3339.
     pub since: String,
+    /// It is about to be mapped. Until it is, the kernel may get a device of this name at any time, and of another image
+    /// too, where the name was made anew.
+    #[serde(default)]
+    pub begun: bool,
     /// What is wrong with it, for `docker volume inspect`.
     #[serde(default)]
     pub error: Option<String>,

@@ -4,7 +4,7 @@ use super::*;
 
 fn hold(ids: Ids) -> Hold {
     let since = "2026-11-26T11:42:17Z".into();
-    Hold { name: "data".into(), pool: "rbd".into(), ids, since, error: None }
+    Hold { name: "data".into(), pool: "rbd".into(), ids, since, begun: false, error: None }
 }
 
 #[test]
@@ -32,6 +32,35 @@ fn the_file_outlives_the_driver_and_its_holds_the_boot_alone() {
     assert_eq!((later.holds.len(), later.known.len()), (0, 1));
     fs::write(&path, "{").unwrap();
     assert!(State::load(&path, "boot-1").is_err(), "a file that cannot be read is told");
+}
+
+/// With live-restore a container may run on, or end while no dockerd looks and be started by the next one: the two begin
+/// with the same `Mount`.
+#[test]
+fn what_a_dockerd_said_that_has_ended_is_counted_apart() {
+    let dockerd = |life| Some(Daemon { pid: 7, started: life });
+    let gone = |daemon: &Daemon| daemon.started == 1;
+    let mut ids = Ids::default();
+    ids.mount("a", dockerd(1));
+    let (mut runs_on, mut started_again) = (ids.clone(), ids);
+    // `docker cp`, and in the end it is stopped
+    runs_on.mount("a", dockerd(2));
+    runs_on.unmount("a");
+    assert!(runs_on.has("a"));
+    runs_on.unmount("a");
+    assert!(runs_on.is_empty());
+    // one that is started and stopped
+    started_again.mount("a", dockerd(2));
+    assert!(started_again.any_of(gone));
+    started_again.unmount("a");
+    let file = serde_json::to_string(&started_again).unwrap();
+    let mut read: Ids = serde_json::from_str(&file).unwrap();
+    assert_eq!(read, started_again);
+    read.forget(gone);
+    assert!(read.is_empty(), "{file}");
+    // a state of a driver that did not count them apart
+    let old: Ids = serde_json::from_str(r#"{"a":{"times":1,"by":{"pid":7,"started":1}}}"#).unwrap();
+    assert!(old.has("a") && old.any_of(gone));
 }
 
 /// What happens to a node.

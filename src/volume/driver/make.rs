@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Driver, FEATURES, foreign};
+use super::{Driver, FEATURES, SIGNED_AFTER, foreign};
 use crate::volume::kernel::Kernel;
 use crate::volume::options::{Options, Snapshot, large_enough};
 use crate::volume::rbd::{Kind, Made, Owner, Rbd, RbdError};
@@ -205,14 +205,18 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         name: &str,
         known: &Known,
     ) -> Result<Option<Trouble>, RbdError> {
-        let (watchers, owner) = tokio::join!(
-            self.rbd.watchers(&known.pool, name),
-            self.rbd.owner(&known.pool, &known.image_id)
-        );
+        let (watchers, owner) =
+            tokio::join!(self.rbd.watchers(&known.pool, name), self.owner_of(known));
         let watchers = watchers?;
         let Some(first) = watchers.first() else { return Ok(None) };
-        let owner = owner.ok().and_then(|text| serde_json::from_str::<Owner>(text.trim()).ok());
-        let by = match owner.filter(|o| watchers.contains(&o.client_addr)) {
+        let is = |owner: &Owner| watchers.contains(&owner.client_addr);
+        let mut owner = owner.filter(is);
+        if owner.is_none() {
+            // who has just mapped it is about to say so
+            tokio::time::sleep(SIGNED_AFTER * 2).await;
+            owner = self.owner_of(known).await.filter(is);
+        }
+        let by = match owner {
             Some(owner) => format!("on node {} since {}", owner.node, time::spoken(&owner.time)),
             None => format!("by the Ceph client at {first}"),
         };
@@ -220,6 +224,12 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             format!("volume {name} is in use {by}"),
             "stop the containers that use it there first; if that node is dead, its hold ends by itself within a minute",
         )))
+    }
+
+    /// Who wrote down last that it has the image.
+    async fn owner_of(&self, known: &Known) -> Option<Owner> {
+        let text = self.rbd.owner(&known.pool, &known.image_id).await.ok()?;
+        serde_json::from_str(text.trim()).ok()
     }
 }
 

@@ -27,6 +27,10 @@ const LONG: Duration = Duration::from_secs(112);
 const SHORT: Duration = Duration::from_secs(56);
 /// How old an answer of Ceph's may be to be given again. Docker asks twice before each `Mount`.
 const FRESH: Duration = Duration::from_secs(3);
+/// How long an `rbd map` may go on that a driver started which was killed: as long as it waits for the lock, and some.
+const ORPHAN: Duration = Duration::from_secs(LOCK_TIMEOUT as u64 + 30);
+/// When it is noted who has a volume: not while its container starts, and not where it is let go of at once.
+const SIGNED_AFTER: Duration = Duration::from_secs(1);
 /// After this, what is known is answered instead.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Of all features that krbd can have, those a volume gets: bit, name.
@@ -91,10 +95,13 @@ pub struct Driver<R, K> {
     settings: Settings,
     log: Log,
     boot_id: String,
+    started: Instant,
     state: Mutex<State>,
     /// When Ceph last said that what is known of a volume is so.
     confirmed: Mutex<HashMap<String, Instant>>,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// One at a time notes who has it: after a boot all containers want their volumes at once, and this can wait.
+    signing: tokio::sync::Mutex<()>,
     /// Something could not be let go of, and is to be tried again soon.
     pub(super) nudge: Notify,
 }
@@ -121,9 +128,11 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             settings,
             log,
             boot_id,
+            started: Instant::now(),
             state: Mutex::new(state),
             confirmed: Mutex::default(),
             turns: Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
             nudge: Notify::new(),
         }))
     }

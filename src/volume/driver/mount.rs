@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Driver, FEATURES, LOCK_TIMEOUT, Level, foreign, locked};
+use super::{Driver, FEATURES, LOCK_TIMEOUT, Level, ORPHAN, SIGNED_AFTER, foreign, locked};
 use crate::volume::kernel::{Device, Folder, Kernel};
 use crate::volume::options::{Fs, Lock};
 use crate::volume::rbd::{Kind, Made, Owner, Rbd, RbdError};
@@ -81,8 +81,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
 
     fn count(&self, name: &str, image_id: &str, id: &str, by: Option<Daemon>) -> String {
         let gone = |old: &Daemon| !self.kernel.alive(old);
-        let stale =
-            locked(&self.state).holds.get(image_id).is_some_and(|h| h.ids.daemons().any(gone));
+        let stale = locked(&self.state).holds.get(image_id).is_some_and(|h| h.ids.any_of(gone));
         let unused = stale
             && self
                 .device(image_id)
@@ -94,20 +93,22 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
                 hold.ids.forget(gone);
             }
             hold.ids.mount(id, by);
-            hold.error = None;
+            (hold.begun, hold.error) = (false, None);
         });
         self.exposed(name, image_id)
     }
 
     fn hold(&self, name: &str, image_id: &str) -> Hold {
         let pool = self.device(image_id).map(|d| d.pool).unwrap_or_default();
-        Hold { name: name.into(), pool, ids: Ids::default(), since: time::now(), error: None }
+        let (since, ids) = (time::now(), Ids::default());
+        Hold { name: name.into(), pool, ids, since, begun: false, error: None }
     }
 
     async fn attempt(self: &Arc<Self>, name: &str) -> Result<String, Failed> {
-        // something of that name is still mapped: whether it is the same image is worth a question of its own
-        let mapped = self.kernel.devices().iter().any(|d| d.name == name);
-        let asked = if mapped { self.look(name).await } else { self.current(name).await };
+        let asked = match self.remembered(name) {
+            Some(known) => Ok(Some(known)),
+            None => self.look(name).await,
+        };
         let known = match asked {
             Ok(Some(known)) => known,
             Ok(None) => {
@@ -129,6 +130,17 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         mounted.map(|()| image_id)
     }
 
+    /// What is known of a volume, where all that it takes to map it cannot have changed: what its maker wrote, and that it
+    /// is formatted. Whether the name stands for the same image still, its device tells by the image's id.
+    fn remembered(&self, name: &str) -> Option<Known> {
+        // something of that name is still mapped: whether it is the same image is worth a question
+        if self.kernel.devices().iter().any(|d| d.name == name) {
+            return None;
+        }
+        let known = locked(&self.state).known.get(name).cloned();
+        known.filter(|k| k.formatted && k.made.is_some() && self.mappable(name, k).is_ok())
+    }
+
     async fn map_and_mount(
         self: &Arc<Self>,
         name: &str,
@@ -144,6 +156,10 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             Some(device) => device,
             None => self.map(name, &known, made, read_only).await?,
         };
+        if let Some(size) = self.kernel.size(&device).filter(|size| *size != known.size) {
+            known.size = size; // it has grown since somebody looked
+            self.change(|state| drop(state.known.insert(name.into(), known.clone())));
+        }
         if !known.formatted {
             self.format(name, &mut known, made, &device).await?;
         }
@@ -218,7 +234,8 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             }
         }
         // written down before: whatever becomes of this process, the next one knows that this mapping is its own
-        let hold = Hold { pool: known.pool.clone(), ..self.hold(name, &known.image_id) };
+        let hold =
+            Hold { pool: known.pool.clone(), begun: true, ..self.hold(name, &known.image_id) };
         self.change(|state| drop(state.holds.insert(known.image_id.clone(), hold)));
         let mut options: Vec<String> =
             self.kernel.map_options().map(str::to_owned).into_iter().collect();
@@ -250,7 +267,13 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             Err(error) if error.kind == Kind::NotFound => {
                 return Err(Failed::Changed(self.explain(name, &error)));
             }
-            Err(error) => return Err(self.failed(name, &error)),
+            Err(error) => {
+                // what was remembered of its features may be out of date
+                if let (Kind::Other, Ok(Some(now))) = (error.kind, self.look(name).await) {
+                    self.mappable(name, &now)?;
+                }
+                return Err(self.failed(name, &error));
+            }
         };
         let device = self.kernel.devices().into_iter().find(|d| d.path() == path);
         match device {
@@ -293,7 +316,8 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         )))
     }
 
-    /// Notes who has it. For people: the kernel's lock does not depend on it, so nobody waits.
+    /// Notes who has it. For people: the kernel's lock does not depend on it, so nobody waits, and what is let go of at
+    /// once is not noted.
     fn sign(self: &Arc<Self>, name: &str, known: &Known, device: &Device) {
         let owner = Owner {
             node: self.settings.node.clone(),
@@ -303,7 +327,13 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         };
         let text = serde_json::to_string(&owner).expect("plain data");
         let (driver, known, name) = (Arc::clone(self), known.clone(), name.to_owned());
+        let device = device.clone();
         tokio::spawn(async move {
+            tokio::time::sleep(SIGNED_AFTER).await;
+            let _turn = driver.signing.lock().await;
+            if driver.device(&known.image_id) != Some(device) {
+                return;
+            }
             if let Err(error) = driver.rbd.set_owner(&known.pool, &known.image_id, &text).await {
                 (driver.log)(
                     Level::Warning,
@@ -409,6 +439,28 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         }
     }
 
+    /// What was mapped by the name of an image that was to be, where the name stood for another one by then: not an image
+    /// that is held, and nothing that anybody has mounted.
+    fn mapped_instead(&self, image_id: &str) -> Option<Device> {
+        let state = locked(&self.state);
+        let hold = state.holds.get(image_id).filter(|hold| hold.begun)?;
+        let ours = |d: &Device| {
+            (&d.pool, &d.name) == (&hold.pool, &hold.name)
+                && !state.holds.contains_key(&d.image_id)
+                && !self.kernel.mounts().iter().any(|m| m.major_minor == d.major_minor)
+                && !self.kernel.used(d, &self.settings.volumes())
+        };
+        self.kernel.devices().into_iter().find(ours)
+    }
+
+    /// Whether an image may be mapped any moment by an `rbd map` that the driver before this one has started.
+    pub(in crate::volume) fn may_come(&self, image_id: &str) -> bool {
+        let begun = locked(&self.state).holds.get(image_id).is_some_and(|hold| hold.begun);
+        begun
+            && self.started.elapsed() < ORPHAN
+            && self.device(image_id).or_else(|| self.mapped_instead(image_id)).is_none()
+    }
+
     /// Unmounts and unmaps an image that nobody uses. The caller has the volume's turn.
     pub(in crate::volume) async fn release(&self, image_id: &str) -> Result<(), String> {
         let used = |state: &crate::volume::state::State| {
@@ -418,7 +470,8 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             return Ok(());
         }
         let let_go = async {
-            let Some(device) = self.device(image_id) else { return Ok(()) };
+            let device = self.device(image_id).or_else(|| self.mapped_instead(image_id));
+            let Some(device) = device else { return Ok(()) };
             let root = self.settings.volumes();
             for mount in self.kernel.mounts() {
                 if mount.major_minor == device.major_minor && mount.at.starts_with(&root) {

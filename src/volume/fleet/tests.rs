@@ -212,6 +212,7 @@ fn a_mapping_by_hand_goes_and_one_of_the_drivers_stays() {
         pool: "rbd".into(),
         ids: Ids::default(),
         since: "2026-11-26T10:00:00Z".into(),
+        begun: false,
         error: None,
     };
     let holds = BTreeMap::from([("id1".to_owned(), hold)]);
