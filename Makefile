@@ -43,9 +43,10 @@ fast-test: ## the tests that need no lab
 lab-test: ## the tests on real nodes (beside a demo, not in its way)
 	CARGO='$(CARGO)' tests/lab/all
 
-bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medians); then 3, 12 and 24 nodes
+bench: build ## by hand, the floor and cephdock, side by side (ROUNDS=3 for medians); then 3, 12 and 24 nodes; then volumes
 	tests/bench/run
 	tests/bench/scale
+	ROUNDS=15 tests/bench/volumes
 
 lint: setup ## rustfmt, clippy, rustdoc and shellcheck
 	$(CARGO) fmt --check
