@@ -33,6 +33,7 @@ fn docker_with_a_stand_in_for_rbd() {
     lab.sh(N, &format!("mkdir -p /cluster/rbd {SYS}/bus/rbd/devices; {IMAGE}"));
     let standin = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/rbd-standin");
     lab.send(N, &standin, "/usr/local/bin/rbd-standin");
+    lab.sh(N, "ln -s rbd-standin /usr/local/bin/ceph"); // which is asked when nothing answers
     install(
         &lab,
         N,
@@ -40,6 +41,7 @@ fn docker_with_a_stand_in_for_rbd() {
     );
     a_volume_lives(&lab);
     mistakes_say_what_to_do(&lab);
+    what_is_wrong_with_the_cluster_is_said(&lab);
     the_driver_is_killed(&lab);
     dockerd_is_restarted_and_killed(&lab);
     ceph_is_away(&lab);
@@ -101,6 +103,42 @@ fn mistakes_say_what_to_do(lab: &Own) {
         "nothing was made"
     );
     lab.sh(N, "rbd-standin rm --pool rbd --image theirs");
+}
+
+/// Each in Docker's own words, and nothing is made, formatted or lost by it.
+fn what_is_wrong_with_the_cluster_is_said(lab: &Own) {
+    let create = "docker volume create -d cephdock";
+    let run = "docker run --rm --net=none -v data:/data --volume-driver cephdock t";
+    lab.sh(N, &format!("{create} data; {run} touch /data/kept"));
+    // Docker asks whether it is there, and the driver before it begins; then another node has made it
+    lab.sh(N, "systemctl restart cephdock-volume-driver; echo 3 >/cluster/hidden");
+    lab.ssh(N, &format!("{create} -o size=32MiB -o fstype=ext4 -o lock=shared data")).exits(1).says(&[
+        "there is a volume data already, with size 64 MiB and not 32 MiB, lock exclusive and not shared",
+        "leave these options out",
+        "nothing was changed",
+    ]);
+    lab.sh(N, "rm -f /cluster/hidden");
+    assert_eq!(lab.sh(N, &format!("{run} ls /data")), "kept\n");
+    released(lab, N, SYS);
+
+    lab.sh(N, "touch /cluster/nokey");
+    let says = ["key is missing on node V1", "run `cephdock up`"];
+    lab.ssh(N, &format!("{create} new")).exits(1).says(&says);
+    lab.ssh(N, &format!("{run} ls /data")).exits(125).says(&says);
+    lab.ssh(N, "docker volume rm data").exits(1).says(&says);
+    lab.sh(N, "rm /cluster/nokey");
+
+    lab.sh(N, "touch /cluster/full");
+    lab.ssh(N, &format!("{create} new")).exits(1).says(&[
+        "there is no room left in Ceph: 1 pool(s) full",
+        "add OSDs, or remove what nobody needs",
+    ]);
+    lab.sh(N, "rm /cluster/full");
+    assert_eq!(lab.sh(N, &format!("{run} ls /data")), "kept\n");
+    released(lab, N, SYS);
+    let left = lab.sh(N, "ls /cluster/rbd/*.json");
+    assert_eq!(left, "/cluster/rbd/data.json\n", "nothing was made or lost");
+    lab.sh(N, "docker volume rm data");
 }
 
 fn the_driver_is_killed(lab: &Own) {
