@@ -1,6 +1,8 @@
 //! The volume driver over the kernel's own rbd: three nodes with mons and OSDs, and one that is a client alone.
 
 mod lab_support;
+#[path = "lab_volumes_kernel/more.rs"]
+mod more;
 #[path = "lab_volumes_kernel/power.rs"]
 mod power;
 
@@ -163,6 +165,9 @@ fn operators_commands(lab: &Own, cephdock: &dyn Fn(&[&str]) -> Run) {
     a_name_that_a_stopped_container_holds(lab, &volume);
     a_mapping_of_an_image_that_is_gone(lab, &volume);
     snapshots_and_growing_while_it_is_written_to(lab, &volume);
+    more::xfs_too(lab, "W1", "W4", &volume);
+    more::a_key_that_is_missing(lab, "W4");
+    more::a_pool_that_is_full(lab, "W1", "W4");
     let left = volume(&["ls", "--json"]).ok().json();
     assert_eq!(left["volumes"], serde_json::json!([]), "{left}");
 }

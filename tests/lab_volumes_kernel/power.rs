@@ -14,7 +14,7 @@ use crate::lab_support::until;
 use crate::{MONS, docker_run};
 
 /// Like a database: each entry is on the disk before anybody is told of it, and after a start it goes on where it was.
-const WRITER: &str = "sh -c 'n=0; [ ! -f /data/lines ] || while read -r n; do :; done </data/lines; \
+const WRITER: &str = "sh -c 'n=0; [ ! -f /data/lines ] || while read -r line; do n=$line; done </data/lines; \
     while :; do n=$((n+1)); echo $n >>/data/lines; sync; echo $n; sleep 0.1; done'";
 
 /// What a writer tells of, line by line, until it or its node ends.

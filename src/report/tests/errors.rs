@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use insta::assert_snapshot;
@@ -53,11 +54,13 @@ fn ssh_kind(error: &SshError) -> &'static str {
         SshError::Handshake { .. } => "handshake",
         SshError::KnownHosts { .. } => "known-hosts",
         SshError::HostKeyUnknown { .. } => "unknown",
+        SshError::HostCertificate { .. } => "certificate",
         SshError::HostKeyChanged { .. } => "changed",
         SshError::HostKeyRevoked { .. } => "revoked",
         SshError::FingerprintMismatch { .. } => "fingerprint",
         SshError::Auth { .. } => "auth",
         SshError::Refused { .. } => "refused",
+        SshError::NoSession { .. } => "no-session",
         SshError::Lost { .. } => "lost",
         SshError::Jump { .. } => "jump",
         SshError::Local { .. } => "local",
@@ -72,11 +75,13 @@ const SSH: &[&str] = &[
     "handshake",
     "known-hosts",
     "unknown",
+    "certificate",
     "changed",
     "revoked",
     "fingerprint",
     "auth",
     "refused",
+    "no-session",
     "lost",
     "jump",
     "local",
@@ -84,8 +89,19 @@ const SSH: &[&str] = &[
 
 fn ssh_errors() -> Vec<SshError> {
     let to = || "10.32.3.148:22".to_owned();
-    let known_hosts = || "/home/ops/.ssh/known_hosts".into();
+    let known_hosts = || PathBuf::from("/home/ops/.ssh/known_hosts");
     let fingerprint = || "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8".to_owned();
+    let unknown = |authority| {
+        SshError::HostKeyUnknown {
+        host: "10.32.3.148".into(),
+        port: 22,
+        key_type: "ssh-ed25519".into(),
+        fingerprint: fingerprint(),
+        known_hosts: known_hosts().into(),
+        line_to_add: "10.32.3.148 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl".into(),
+        authority,
+    }
+    };
     vec![
         SshError::Resolve {
             host: "b2.example".into(),
@@ -94,23 +110,17 @@ fn ssh_errors() -> Vec<SshError> {
         SshError::Config { host: "B2".into(), why: "ProxyCommand is not supported".into() },
         SshError::Connect { to: to(), source: refused() },
         SshError::Connect { to: to(), source: io::Error::from_raw_os_error(113) },
-        SshError::Timeout {
-            to: to(),
-            doing: "exchanging keys",
-            after: Duration::from_secs(20),
-        },
+        SshError::Timeout { to: to(), doing: "exchanging keys", after: Duration::from_secs(20) },
         SshError::Handshake { to: to(), why: "Unable to exchange encryption keys".into() },
         SshError::KnownHosts {
             path: known_hosts(),
             source: io::ErrorKind::PermissionDenied.into(),
         },
-        SshError::HostKeyUnknown {
-            host: "10.32.3.148".into(),
-            port: 22,
-            key_type: "ssh-ed25519".into(),
-            fingerprint: fingerprint(),
-            known_hosts: known_hosts(),
-            line_to_add: "10.32.3.148 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl".into(),
+        unknown(None),
+        unknown(Some(7)),
+        SshError::HostCertificate {
+            to: to(),
+            offered: vec!["ssh-ed25519-cert-v01@openssh.com".into()],
         },
         SshError::HostKeyChanged {
             host: "10.32.3.148".into(),
@@ -147,6 +157,7 @@ fn ssh_errors() -> Vec<SshError> {
             tried: vec!["/home/ops/.ssh/id_rsa: not used, others can read it (mode 0644)".into()],
             remedy: Some("`chmod 600 /home/ops/.ssh/id_rsa`".into()),
         },
+        SshError::NoSession { why: "prohibited".into() },
         SshError::Refused {
             what: "a connection to /var/run/docker.sock".into(),
             why: "administratively prohibited".into(),
@@ -156,10 +167,7 @@ fn ssh_errors() -> Vec<SshError> {
             host: "bastion:22".into(),
             source: Box::new(SshError::Connect { to: "bastion:22".into(), source: refused() }),
         },
-        SshError::Local {
-            what: "start a thread",
-            source: io::Error::from_raw_os_error(11),
-        },
+        SshError::Local { what: "start a thread", source: io::Error::from_raw_os_error(11) },
     ]
 }
 
