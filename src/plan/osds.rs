@@ -205,7 +205,7 @@ fn device<'a>(
 fn refusal(path: &str, disk: &DiskFact) -> (String, String) {
     let wipe = format!(
         "if nothing on it is needed any more, wipe it by hand (`wipefs -a {path}` and \
-         `dd if=/dev/zero of={path} bs=1M count=10`); otherwise name another disk"
+         `dd if=/dev/zero bs=1M count=10 of={path}`); otherwise name another disk"
     );
     let size = crate::plan::osds::size(disk.size);
     match &disk.content {

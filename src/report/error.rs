@@ -61,8 +61,8 @@ pub(super) fn quote(log: &[String], indent: usize, screen: &Screen) -> String {
     out
 }
 
-/// A label with its text; what follows on further lines is indented. Paths, and commands in backticks, are not broken
-/// where they fit a line: they are there to be copied. Lines that the text itself has after its first are left whole.
+/// A label with its text; what follows on further lines is indented. Paths, and commands in backticks, are not broken:
+/// they are there to be copied. Lines that the text itself has after its first are left whole.
 fn push_block(out: &mut String, (tone, label): (Tone, &str), text: &str, screen: &Screen) {
     const INDENT: usize = 6;
     let (begin, word) = label.split_at(label.len() - label.trim_start().len());
@@ -74,7 +74,7 @@ fn push_block(out: &mut String, (tone, label): (Tone, &str), text: &str, screen:
             put(out, format_args!("\n{:INDENT$}{line}", ""));
             continue;
         }
-        for (i, word) in pieces(&line, screen.width.saturating_sub(INDENT)).iter().enumerate() {
+        for (i, word) in pieces(&line).iter().enumerate() {
             let wide = word.chars().count();
             // the first word stands behind the label, however long it is
             if i == 0 || used + 1 + wide <= screen.width {

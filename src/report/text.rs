@@ -138,11 +138,11 @@ pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
     out
 }
 
-/// `text` broken at spaces into lines of at most `width` characters. A longer word has a line to itself, whole, and a
-/// command in backticks that fits a line is not broken, so that paths and commands can be copied.
+/// `text` broken at spaces into lines of at most `width` characters. A longer word has a line to itself, whole, and so has
+/// a command in backticks: paths and commands are there to be copied.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in pieces(text, width) {
+    for word in pieces(text) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -154,15 +154,20 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The words of a text. What stands in backticks is one word, unless it is wider than `width`.
-pub(super) fn pieces(text: &str, width: usize) -> Vec<String> {
+/// What stands in backticks is a command up to this many characters; more is text from elsewhere with stray ones.
+const COMMAND: usize = 200;
+
+/// The words of a text. What stands in backticks is one word, however wide: the first half of a command that is broken
+/// (`dd` without its `count=`) is another command.
+pub(super) fn pieces(text: &str) -> Vec<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let opens = |word: &str| word.matches('`').count() % 2 == 1;
     let mut pieces = Vec::new();
     let mut rest = words.as_slice();
     while let Some((first, others)) = rest.split_first() {
         let end = if opens(first) { others.iter().position(|w| opens(w)) } else { None };
-        let span = end.map(|end| rest[..end + 2].join(" ")).filter(|s| s.chars().count() <= width);
+        let span =
+            end.map(|end| rest[..end + 2].join(" ")).filter(|s| s.chars().count() <= COMMAND);
         rest = &rest[span.as_ref().map_or(1, |_| end.unwrap_or_default() + 2)..];
         pieces.push(span.unwrap_or_else(|| (*first).to_owned()));
     }

@@ -222,7 +222,7 @@ impl SshError {
                 known_hosts.display()
             ),
             Self::HostKeyChanged { host, port, known_hosts, .. } => format!(
-                "somebody may be in between; if the node was really installed anew: {}",
+                "somebody may be in between; if the node was really installed anew:\n{}",
                 forget(host, *port, known_hosts)
             ),
             Self::HostKeyRevoked { .. } => "give the node a new host key; this one is known to be stolen".into(),

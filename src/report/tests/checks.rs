@@ -55,7 +55,7 @@ fn ill() -> CheckView {
     let dirty = [
         "/dev/sdb (4 TiB) is not blank: a partition table (gpt); a partition, sdb1 (ext4)",
         "a disk is only formatted when nothing is on it",
-        "if nothing on it is needed any more, wipe it by hand (`wipefs -a /dev/sdb` and `dd if=/dev/zero of=/dev/sdb bs=1M count=10`); otherwise name another disk",
+        "if nothing on it is needed any more, wipe it by hand (`wipefs -a /dev/sdb` and `dd if=/dev/zero bs=1M count=10 of=/dev/sdb`); otherwise name another disk",
     ];
     let off = [
         "cannot connect to 10.32.3.150:22: connection refused\x1b[2J",

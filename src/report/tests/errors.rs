@@ -30,8 +30,8 @@ fn shown(what: &str, error: HostError) -> String {
     let text = error::render(&failure, &PLAIN);
     // what is one word cannot be broken
     let lines = text.lines().filter(|l| l.split_whitespace().count() > 1);
-    // a line for known_hosts is there to be copied
-    let lines = lines.filter(|l| !l.contains(" ssh-ed25519 AAAA"));
+    // a line for known_hosts and a command are there to be copied
+    let lines = lines.filter(|l| !l.contains(" ssh-ed25519 AAAA") && !l.contains(" ssh-keygen "));
     fits(&lines.collect::<Vec<_>>().join("\n"), PLAIN.width);
     text
 }
@@ -169,6 +169,22 @@ fn ssh_errors() -> Vec<SshError> {
         },
         SshError::Local { what: "start a thread", source: io::Error::from_raw_os_error(11) },
     ]
+}
+
+/// What is lost of it when it is broken is which file it changes and whose key it forgets.
+#[test]
+fn the_command_that_forgets_a_host_key_is_a_line_of_its_own() {
+    let error = SshError::HostKeyChanged {
+        host: "10.32.3.148".into(),
+        port: 2222,
+        key_type: "ssh-ed25519".into(),
+        fingerprint: "SHA256:x".into(),
+        known_hosts: format!("/home/{}/known_hosts", "o".repeat(80)).into(),
+        line: 3,
+    };
+    let text = shown("no connection", error.into());
+    let whole = text.lines().map(str::trim).find(|l| l.starts_with("ssh-keygen ")).expect("a line");
+    assert!(whole.ends_with(" -R '[10.32.3.148]:2222'"), "{text}");
 }
 
 #[test]

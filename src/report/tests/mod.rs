@@ -98,6 +98,23 @@ proptest::proptest! {
     }
 }
 
+/// The first half of a command can be one that does more: `dd` without its `count=`.
+#[test]
+fn a_command_is_not_broken_however_wide_it_is() {
+    let dd = format!("`dd if=/dev/zero of=/dev/disk/by-id/scsi-{} bs=1M count=10`", "0".repeat(60));
+    let hint = format!("wipe it (`wipefs -a /dev/sdb` and {dd}); otherwise name another disk");
+    for width in [20, 60, 80, 100] {
+        let screen = Screen { width, ..PLAIN };
+        let failure = Failure { hint: Some(hint.clone()), ..Failure::default() };
+        for shown in [text::wrap(&hint, width).join("\n"), error::render(&failure, &screen)] {
+            assert!(shown.contains(&dd), "{shown}");
+            assert!(shown.contains("`wipefs -a /dev/sdb`"), "{shown}");
+        }
+    }
+    let stray = format!("`{}`", "word ".repeat(60));
+    fits(&text::wrap(&stray, 40).join("\n"), 40);
+}
+
 fn failure() -> Failure {
     Failure {
         what: "2 of 12 steps failed".into(),
