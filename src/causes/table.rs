@@ -194,7 +194,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["unable to load initial keyring"],
         ],
         what: "the mon's data directory is not whole: files were removed from {dir}",
-        hint: "put them back from where they went. If they are lost and more than half of the mons run: on the node `docker rm -f {name}`, move {dir} away, then `cephdock up` makes it anew from the other mons",
+        hint: "put them back from where they went. If they are lost and more than half of the mons run: on the node `docker rm -f {name}`, `mv {dir} /root/`, then `cephdock up` makes it anew from the other mons",
     },
     Known {
         code: "newer-data",
@@ -228,7 +228,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["submit_common error: Corruption"],
         ],
         what: "the mon's database is damaged, as after a disk error or a loss of power",
-        hint: "look at the node's disk first (`smartctl -a`, `dmesg`). While more than half of the mons run: on the node `docker rm -f {name}`, move {dir} away, then `cephdock up` makes it anew from the other mons. Never do so with all mons",
+        hint: "look at the node's disk first (`smartctl -a`, `dmesg`). While more than half of the mons run: on the node `docker rm -f {name}`, `mv {dir} /root/`, then `cephdock up` makes it anew from the other mons. Never do so with all mons",
     },
     Known {
         code: "no-label",
@@ -268,7 +268,7 @@ pub(super) const IN_LOGS: &[Known] = &[
         of: &[Osd],
         signs: &[&["missing 'type' file and unable to infer osd type"]],
         what: "files were removed from its data directory, {dir}",
-        hint: "put them back. For an OSD on a disk of its own: on the node `docker rm -f {name}`, move {dir} away, then `cephdock up` makes it anew from the disk; an OSD in a file has its data in there",
+        hint: "put them back. For an OSD on a disk of its own: on the node `docker rm -f {name}`, `mv {dir} /root/`, then `cephdock up` makes it anew from the disk; an OSD in a file has its data in there",
     },
     Known {
         code: "removed",
@@ -278,7 +278,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["removed from monmap, suicide"],
         ],
         what: "the mons have taken it out of the cluster: somebody ran `ceph mon remove`",
-        hint: "to have it back: on the node `docker rm -f {name}`, move {dir} away, then `cephdock up` makes it anew",
+        hint: "to have it back: on the node `docker rm -f {name}`, `mv {dir} /root/`, then `cephdock up` makes it anew",
     },
     Known {
         code: "removed",

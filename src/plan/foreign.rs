@@ -47,8 +47,9 @@ pub(super) fn is_new(fleet: &Fleet, id: &Identity) -> bool {
         .any(|facts| matches!(&facts.identity, IdentityFile::Found(found) if found.fsid == id.fsid))
 }
 
-const ANOTHER: &str = "is this the right inventory? If the other cluster is not needed any more, remove its containers, \
-     /etc/ceph and /var/lib/ceph on this node by hand";
+/// Names no folder that may hold this cluster's own things too: its identity and the data of its OSDs in files.
+const ANOTHER: &str = "is this the right inventory? If the other cluster is not needed any more, remove its containers and \
+     move each file and folder that is named here to /root/, and nothing else";
 
 fn conf(node: &Usable, fsid: Uuid, new: bool, find: &mut impl FnMut(String, &str)) {
     let Some(conf) = &node.facts.conf else { return };
@@ -93,8 +94,12 @@ fn keys(node: &Usable, id: &Identity, find: &mut impl FnMut(String, &str)) {
 fn stores(node: &Usable, fsid: Uuid, find: &mut impl FnMut(String, &str)) {
     for (name, store) in &node.facts.mon_stores {
         if store.fsid != Some(fsid) {
-            let of = store.fsid.map_or("another cluster".into(), |f| format!("the cluster {f}"));
-            find(format!("/var/lib/ceph/mon/ceph-{name} is a mon store of {of}"), ANOTHER);
+            let path = format!("/var/lib/ceph/mon/ceph-{name}");
+            let of = store.fsid.map_or("an unknown cluster".into(), |f| format!("the cluster {f}"));
+            // one of another name may be what somebody has put aside
+            let aside = format!("is this the right inventory? If it is, `mv {path} /root/`");
+            let own = name == node.node.name.as_str();
+            find(format!("{path} is a mon store of {of}"), if own { ANOTHER } else { &aside });
         }
     }
     for (id, dir) in &node.facts.osd_dirs {

@@ -308,7 +308,7 @@ fn the_error_of_a_daemon_that_falls_over() {
             "osd.2 on B2 does not run or was restarted; its log says:".into(),
             "2026-11-26T18:17:18.248+0000 7f191d8696c0 -1 missing 'type' file and unable to infer osd type".into(),
         ],
-        hint: Some("put them back. For an OSD on a disk of its own: on the node `docker rm -f osd-2`, move /var/lib/ceph/osd/ceph-2 away, then `cephdock up` makes it anew from the disk".into()),
+        hint: Some("put them back. For an OSD on a disk of its own: on the node `docker rm -f osd-2`, `mv /var/lib/ceph/osd/ceph-2 /root/`, then `cephdock up` makes it anew from the disk".into()),
     };
     let text = error::render(&failure, &PLAIN);
     fits(&text, PLAIN.width);
