@@ -73,8 +73,25 @@ impl Redactor {
     }
 }
 
-/// A text without what looks like a cephx key. A daemon that cannot read its keyring writes the key into its log.
+/// A text without what looks like a cephx key. A daemon that cannot read its keyring writes the key into its log, where it
+/// need not look like one: that it does not is why the daemon cannot read it.
 pub fn without_keys(text: &str) -> String {
+    text.split_inclusive('\n').map(|line| without_whole_keys(&without_unread_key(line))).collect()
+}
+
+/// A line without what a daemon took for a key: `… type=key val=KEY: Malformed input [buffer:3]`. Whatever stands in its
+/// keyring may be in there, colons too.
+fn without_unread_key(line: &str) -> String {
+    const BEFORE: &str = "type=key val=";
+    let Some(begin) = line.find(BEFORE).map(|at| at + BEFORE.len()) else {
+        return line.to_owned();
+    };
+    let after = &line[begin..];
+    let end = after.rfind(": ").unwrap_or_else(|| after.trim_end_matches(['\r', '\n']).len());
+    format!("{}{REDACTED}{}", &line[..begin], &after[end..])
+}
+
+fn without_whole_keys(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut word = String::new();
     let end = |word: &mut String, out: &mut String| {
@@ -160,6 +177,15 @@ mod tests {
                 "settings: {POOL: (removed)}\nthe rbd module",
             ),
             ("a=b", "a=b"),
+            (
+                "[osd.0] type=key val=AQBnMkVl: Malformed input [buffer:3]\nfine: yes\n",
+                "[osd.0] type=key val=(removed): Malformed input [buffer:3]\nfine: yes\n",
+            ),
+            (
+                "type=key val=AQBn: MkVlAA== x: end of buffer",
+                "type=key val=(removed): end of buffer",
+            ),
+            ("type=key val=AQBnMkVl AAA\n", "type=key val=(removed)\n"),
             ("", ""),
         ] {
             assert_eq!(redactor.clean(text), expected);

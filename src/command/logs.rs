@@ -3,8 +3,10 @@
 use super::{Exit, Session, load, look};
 use crate::cli::{Global, Logs};
 use crate::daemon::{DaemonId, Kind};
+use crate::event::Said;
 use crate::inventory::NodeName;
 use crate::report::Failure;
+use crate::support::without_keys;
 
 pub(super) async fn run(global: &Global, options: &Logs) -> Exit {
     let Logs { node, daemon, lines, follow } = options;
@@ -33,7 +35,10 @@ pub(super) async fn run(global: &Global, options: &Logs) -> Exit {
     let session = Session::open(loaded, look, true).await;
     let read = match session.fleet.hosts.values().next() {
         Some(Ok(host)) => {
-            let mut print = |said: crate::event::Said<'_>| look.pass_on(said);
+            let mut print = |said: Said<'_>| match said {
+                Said::Out(bytes) => look.pass_on(Said::Out(public(bytes).as_bytes())),
+                Said::Err(bytes) => look.pass_on(Said::Err(public(bytes).as_bytes())),
+            };
             tokio::select! {
                 read = host.follow(&daemon, *lines, *follow, &mut print) => read,
                 _ = tokio::signal::ctrl_c() => Ok(()),
@@ -52,6 +57,11 @@ pub(super) async fn run(global: &Global, options: &Logs) -> Exit {
     }
 }
 
+/// What a daemon says, without its key: it says that one when it cannot read it. Docker passes on whole lines.
+fn public(said: &[u8]) -> String {
+    without_keys(&String::from_utf8_lossy(said))
+}
+
 /// `mon`, `mgr`, `osd-3` or `osd.3`; a mon or mgr may be named in full (`mon.B1`).
 fn daemon_of(node: &NodeName, text: &str) -> Option<DaemonId> {
     let (kind, id) = text.split_once(['.', '-']).unwrap_or((text, ""));
@@ -66,6 +76,16 @@ fn daemon_of(node: &NodeName, text: &str) -> Option<DaemonId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_a_daemon_cannot_read_is_not_passed_on() {
+        let said = b"-1 auth: error setting modifier for [osd.0] type=key val=AgB+eAh: Malformed input\n-1 osd.0 1\n";
+        let shown = public(said);
+        assert!(
+            !shown.contains("AgB+") && shown.ends_with(": Malformed input\n-1 osd.0 1\n"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn daemons_as_people_write_them() {

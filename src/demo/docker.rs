@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::facts::ContainerState;
 use crate::host::{Host, HostError, Node, StepReport, container_state};
 use crate::plan::Action;
+use crate::watchdog::telling;
 
 /// One answer of Docker.
 const CALL: Duration = Duration::from_secs(90);
@@ -27,6 +28,8 @@ const CALL: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_secs(2);
 /// Lines of its log that go with an error.
 const LOG_LINES: usize = 12;
+/// Lines that they are taken from.
+const LOG_READ: usize = 500;
 
 /// This machine's Docker, and the image that the demo takes.
 #[derive(Debug)]
@@ -144,8 +147,8 @@ impl Local {
                     Ok(()) => Ok(()),
                     Err(error) => {
                         // a log that cannot be had is no reason to say nothing
-                        let log = self.node.tail(NAME, LOG_LINES).await.unwrap_or_default();
-                        let error = HostError { log, ..error };
+                        let log = self.node.tail(NAME, LOG_READ).await.unwrap_or_default();
+                        let error = HostError { log: telling(&log, LOG_LINES), ..error };
                         Err(error.hint(format!(
                             "look at `docker logs {NAME}`, and whether this machine has memory and disk to spare; then \
                              run the same command again, or `cephdock demo --down` to begin anew"

@@ -3,9 +3,12 @@
 use super::node::Node;
 use super::{HostError, StepReport};
 use crate::plan::Action;
+use crate::watchdog::telling;
 
 /// Lines of a daemon's log that go with an error about it.
 const LOG_LINES: usize = 12;
+/// Lines that they are taken from.
+const LOG_READ: usize = 500;
 
 impl Node {
     pub(super) async fn carry_out(
@@ -26,8 +29,8 @@ impl Node {
             Action::Ceph(commands) => self.tell(commands).await,
             Action::Exec(daemon, argv) => match self.exec(daemon, argv).await {
                 Err(error) if !error.lost => {
-                    let log = self.tail(&daemon.container(), LOG_LINES).await.unwrap_or_default();
-                    Err(HostError { log, ..error })
+                    let log = self.tail(&daemon.container(), LOG_READ).await.unwrap_or_default();
+                    Err(HostError { log: telling(&log, LOG_LINES), ..error })
                 }
                 done => done,
             },
