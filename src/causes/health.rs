@@ -38,7 +38,7 @@ pub(super) const ADVICE: &[(&[&str], &str)] = &[
     ),
     (
         &["OSD_DOWN"],
-        "`cephdock up` starts an OSD that does not run; after 10 minutes its data is copied to others",
+        "`cephdock up` starts an OSD that does not run; after 10 minutes its data is copied to others, if another host has room for it",
     ),
     (
         &["OSD_HOST_DOWN", "OSD_ROOT_DOWN"],

@@ -235,7 +235,7 @@ pub(super) const IN_LOGS: &[Known] = &[
         of: &[Osd],
         signs: &[&["No valid bdev label found"], &["_read_bdev_label unable to decode label"]],
         what: "the disk does not carry this OSD any more: its first block was overwritten, or another disk has its name now",
-        hint: "format nothing. Compare `lsblk -o NAME,SIZE,SERIAL` on the node with the inventory (by-id names do not move); if the data is lost, `cephdock ceph -- osd purge` with its number once all PGs are active+clean, then `cephdock up` on a blank disk",
+        hint: "format nothing. Compare `lsblk -o NAME,SIZE,SERIAL` on the node with the inventory (by-id names do not move); if the data is lost, `cephdock ceph -- osd purge` with its number once all PGs are active+clean, or, where no other host can take the copies, once all are active and no object is unfound; then `cephdock up` on a blank disk",
     },
     Known {
         code: "no-disk",
@@ -261,7 +261,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["_verify_csum bad"],
         ],
         what: "the OSD's own data is damaged, as after a disk error, a loss of power, or when something else wrote on its disk",
-        hint: "look at the disk first (`smartctl -a`, `dmesg`). While the other copies are there nothing is lost: `cephdock ceph -- osd purge` with its number once all PGs are active+clean, wipe the disk, `cephdock up`",
+        hint: "look at the disk first (`smartctl -a`, `dmesg`). While the other copies are there nothing is lost: `cephdock ceph -- osd purge` with its number once all PGs are active+clean, or, where no other host can take the copies, once all are active and no object is unfound; then wipe the disk, and `cephdock up`",
     },
     Known {
         code: "osd-files-missing",
@@ -285,7 +285,7 @@ pub(super) const IN_LOGS: &[Known] = &[
         of: &[Osd],
         signs: &[&["map says i do not exist"], &["osdmap says I am destroyed"]],
         what: "the mons have taken it out of the cluster: somebody ran `ceph osd rm`, `purge` or `destroy`",
-        hint: "if all PGs are active+clean, nothing on it is needed: wipe its disk, and `cephdock up` uses it anew, or take it out of the inventory",
+        hint: "if all PGs are active+clean, or, where no other host can take the copies, all are active and no object is unfound, nothing on it is needed: wipe its disk, and `cephdock up` uses it anew, or take it out of the inventory",
     },
     Known {
         code: "stopped-by-admin",
