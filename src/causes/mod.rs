@@ -96,7 +96,8 @@ impl Known {
 }
 
 /// Why `sick` does not run as it should, where that is known. What Docker and the kernel know for certain goes first;
-/// then the first row of the table that a line of its last run shows; then what its exit code alone says.
+/// then the first row of the table that a line of its last run shows; then what its exit code alone says. A daemon that
+/// ended in good order did not end of what some line of a long run tells.
 pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
     if sick.state.is_none() {
         return Some(table::MISSING.cause(&sick.daemon));
@@ -105,9 +106,21 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
         return Some(table::OUT_OF_MEMORY.cause(&sick.daemon));
     }
     let last = last_run(sick.log);
-    let known = |line: &str| table::IN_LOGS.iter().position(|row| row.shows(&sick.daemon, line));
-    let lines = sick.not_started.into_iter().chain(last.iter().map(String::as_str));
-    let mut row = lines.filter_map(known).min();
+    let ended = matches!(sick.state, Some(ContainerState::Exited | ContainerState::Restarting));
+    let in_order = ended && matches!(sick.exit_code, Some(0 | 143));
+    let crashed = ended && matches!(sick.exit_code, Some(134 | 139));
+    let shown = |line: &str, row: &Known| {
+        row.shows(&sick.daemon, line) && (crashed || !line.contains(table::BAD_CHECKSUM))
+    };
+    let known = |line: &str| {
+        table::IN_LOGS.iter().position(|row| {
+            shown(line, row) && (!in_order || table::ENDS_IN_ORDER.contains(&row.code))
+        })
+    };
+    let docker = sick
+        .not_started
+        .and_then(|words| table::IN_LOGS.iter().position(|row| row.shows(&sick.daemon, words)));
+    let mut row = last.iter().filter_map(|line| known(line)).chain(docker).min();
     if row.is_none() && sick.state != Some(ContainerState::Exited) {
         // it has just been started once more, and has not yet come to what the run before ended with
         let before = last_run(&sick.log[..sick.log.len() - last.len()]);
@@ -116,7 +129,6 @@ pub fn explain(sick: &Sick<'_>) -> Option<Cause> {
     if let Some(row) = row {
         return Some(table::IN_LOGS[row].cause(&sick.daemon));
     }
-    let ended = matches!(sick.state, Some(ContainerState::Exited | ContainerState::Restarting));
     let row = match sick.state {
         Some(ContainerState::Paused) => Some(&table::PAUSED),
         Some(ContainerState::Created) => Some(&table::NEVER_STARTED),

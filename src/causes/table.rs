@@ -105,6 +105,12 @@ pub(super) const EXITS: &[(i64, Known)] = &[
     ),
 ];
 
+/// The codes of the rows of [`IN_LOGS`] that a daemon ends in good order of (exit code 0 or 143).
+pub(super) const ENDS_IN_ORDER: &[&str] = &["removed", "stopped-by-admin"];
+
+/// An OSD says so of a read, too, that it then has another copy answer; it is a cause where the OSD crashed.
+pub(super) const BAD_CHECKSUM: &str = "_verify_csum bad";
+
 /// What lines of a log show, or Docker's words on a container that it could not start.
 pub(super) const IN_LOGS: &[Known] = &[
     Known {
@@ -258,7 +264,7 @@ pub(super) const IN_LOGS: &[Known] = &[
             &["bluefs mount failed"],
             &["(BlueFS::_open_super()"],
             &["(BlueFS::_replay("],
-            &["_verify_csum bad"],
+            &[BAD_CHECKSUM],
         ],
         what: "the OSD's own data is damaged, as after a disk error, a loss of power, or when something else wrote on its disk",
         hint: "look at the disk first (`smartctl -a`, `dmesg`). While the other copies are there nothing is lost: `cephdock ceph -- osd purge` with its number once all PGs are active+clean, or, where no other host can take the copies, once all are active and no object is unfound; then wipe the disk, and `cephdock up`",

@@ -194,6 +194,34 @@ fn what_has_been_mended_since_the_last_start_is_no_cause() {
 }
 
 #[test]
+fn a_line_of_a_long_run_is_no_cause_of_an_end_in_good_order() {
+    let said =
+        |line: &str, state, exit| code(&sick("osd.3", state, Some(exit), &[line.to_owned()]));
+    let unheard = "-1 osd.3 9 heartbeat_check: no reply from 10.0.0.1:6802";
+    for exit in [0, 143] {
+        assert_eq!(said(unheard, Exited, exit), "stopped");
+        assert_eq!(said("0 osd.3 98 map says i do not exist.", Exited, exit), "removed");
+        assert_eq!(
+            said("0 osd.3 98 map says i am stopped by admin.", Exited, exit),
+            "stopped-by-admin"
+        );
+    }
+    assert_eq!(said(unheard, Exited, 1), "not-heard");
+    assert_eq!(said(unheard, Running, 0), "not-heard");
+}
+
+#[test]
+fn a_bad_checksum_is_a_cause_where_the_osd_crashed() {
+    let line = "-1 bluestore(/x) _verify_csum bad crc32c/0x1000 checksum at blob offset 0x0";
+    let said = |state, exit| code(&sick("osd.3", state, Some(exit), &[line.to_owned()]));
+    assert_eq!(said(Restarting, 134), "osd-damaged");
+    assert_eq!(said(Exited, 139), "osd-damaged");
+    assert_eq!(said(Running, 0), "none");
+    assert_eq!(said(Exited, 1), "none");
+    assert_eq!(said(Exited, 0), "stopped");
+}
+
+#[test]
 fn the_texts_name_the_daemons_own_things() {
     let log = ["missing 'type' file and unable to infer osd type".to_owned()];
     let cause = explain(&sick("osd.3", ContainerState::Exited, Some(1), &log)).expect("known");

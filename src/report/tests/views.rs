@@ -176,7 +176,8 @@ fn status_of_ailing_daemons_says_why() {
         };
         (d.state, d.detail) = (state, (!detail.is_empty()).then(|| detail.into()));
         d.log = log.lines().map(String::from).collect();
-        let (exit_code, log) = (Some(0), d.log.clone());
+        let exit_code = Some(i64::from(detail.contains("exited with 1")));
+        let log = d.log.clone();
         let sick = Sick {
             daemon: id,
             state: container,
