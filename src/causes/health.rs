@@ -60,8 +60,12 @@ pub(super) const ADVICE: &[(&[&str], &str)] = &[
         "add OSDs to the inventory and run `cephdock up`, or remove volumes: writes stop when an OSD is 95 % full",
     ),
     (
-        &["OSDMAP_FLAGS", "OSD_FLAGS"],
+        &["OSDMAP_FLAGS"],
         "somebody has set a flag such as noout; `cephdock ceph -- osd unset FLAG` when their work is done",
+    ),
+    (
+        &["OSD_FLAGS"],
+        "somebody has set a flag such as noout on OSDs or hosts, which `cephdock ceph -- health detail` names; `cephdock ceph -- osd unset-group FLAGS WHO` when their work is done",
     ),
     (
         &["OSD_OUT_OF_ORDER_FULL"],
@@ -98,7 +102,7 @@ pub(super) const ADVICE: &[(&[&str], &str)] = &[
     ),
     (
         &["PG_DAMAGED", "OSD_SCRUB_ERRORS"],
-        "look at the disks of the PG that `cephdock ceph -- health detail` names (`smartctl -a`), then `cephdock ceph -- pg repair PG`",
+        "look at the disks of the PG that `cephdock ceph -- health detail` names (`smartctl -a`); if it is inconsistent, then `cephdock ceph -- pg repair PG`",
     ),
     (
         &["OSD_TOO_MANY_REPAIRS", "DEVICE_HEALTH", "DEVICE_HEALTH_IN_USE"],

@@ -374,7 +374,7 @@ pub(super) const IN_LOGS: &[Known] = &[
         of: &[Osd],
         signs: &[&["refused:", "is not blank any more"]],
         what: "the disk was blank when it was looked at and is not any more; it was left as it is",
-        hint: "`lsblk -f` and `wipefs -n` on the node show what is on it now; if nobody needs that, `wipefs -a`, then `cephdock up`",
+        hint: "`lsblk -f` and `wipefs -n` on the node show what is on it now; if nobody needs that, `wipefs -a DISK` and `dd if=/dev/zero bs=1M count=10 of=DISK`, then `cephdock up`",
     },
     Known {
         code: "disk-stalls",
