@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::causes::Cause;
 use crate::event::{Event, Events};
 use crate::host::{Fleet, Host, HostError, StepReport};
 use crate::inventory::NodeName;
@@ -22,6 +23,8 @@ pub struct Failure {
     pub what: String,
     /// Why.
     pub error: HostError,
+    /// Why a daemon that it waits for does not run, where that is known.
+    pub cause: Option<Cause>,
 }
 
 /// What came of a stage.
@@ -136,7 +139,7 @@ async fn run_lane<H: Host>(
                     log: error.log.clone(),
                     hint: error.hint.clone(),
                 });
-                outcome.failures.push(Failure { node, what, error });
+                outcome.failures.push(Failure { node, what, error, cause: None });
                 outcome.left = lane.steps.len() - index - 1;
                 break;
             }

@@ -276,8 +276,7 @@ async fn add_logs<H: Host>(fleet: &Fleet<H>, facts: &Facts, failures: &mut [Fail
     for (name, container, daemon) in fallen {
         let Some(host) = fleet.get(name) else { continue };
         if let Ok(log) = host.logs(daemon, LOG_READ).await {
-            failure.error.cause =
-                causes::explain(&Sick::seen(daemon, Some(container), &log)).map(Box::new);
+            failure.cause = causes::explain(&Sick::seen(daemon, Some(container), &log));
             failure.error.log =
                 vec![format!("{daemon} on {name} does not run or was restarted; its log says:")];
             failure.error.log.extend(telling(&log, LOG_LINES));

@@ -63,7 +63,7 @@ pub(super) async fn converge_on(
             // the steps have failed before everybody's eyes; what a daemon's log says was fetched afterwards
             for failure in failures.into_iter().filter(|f| !f.error.log.is_empty()) {
                 let error = failure.error;
-                let (why, hint) = error.cause.map(|c| (c.what, c.hint)).unzip();
+                let (why, hint) = failure.cause.map(|c| (c.what, c.hint)).unzip();
                 look.print_failure(&Failure {
                     what: format!("{}: {}", failure.node, error.what),
                     causes: why.into_iter().collect(),

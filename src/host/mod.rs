@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::causes::Cause;
 use crate::daemon::DaemonId;
 use crate::event::{Event, Events, Unit};
 use crate::facts::{ClusterFacts, Facts, NodeFacts, Seen};
@@ -85,14 +84,12 @@ pub struct HostError {
     pub log: Vec<String>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Why the daemon concerned does not run, where that is known.
-    pub cause: Option<Box<Cause>>,
 }
 
 impl HostError {
     /// One sentence, and nothing else known.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), lost: false, log: Vec::new(), hint: None, cause: None }
+        Self { what: what.into(), lost: false, log: Vec::new(), hint: None }
     }
 
     /// What was seen and what to do about it, in one sentence.

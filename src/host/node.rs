@@ -120,7 +120,7 @@ impl From<SshError> for HostError {
         let what = std::iter::successors(std::error::Error::source(&error), |e| e.source())
             .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
         let lost = matches!(error, SshError::Lost { .. });
-        Self { what, lost, log: Vec::new(), hint: error.hint(), cause: None }
+        Self { what, lost, log: Vec::new(), hint: error.hint() }
     }
 }
 

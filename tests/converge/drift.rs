@@ -86,7 +86,8 @@ async fn a_daemon_that_falls_over_ends_the_wait_and_its_log_is_shown() {
     assert_eq!(failures[0].error.what, "osd.2 on B3 falls over again and again");
     let error = &failures[0].error;
     assert!(error.log.iter().any(|l| l.contains("missing 'type' file")), "{error:?}");
-    assert_eq!(error.cause.as_ref().map(|c| c.code.as_str()), Some("osd-files-missing"));
+    let cause = failures[0].cause.as_ref();
+    assert_eq!(cause.map(|c| c.code.as_str()), Some("osd-files-missing"));
     // by the paused clock: well before the wait's own deadline
     assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
     sim.node("B3", |n| n.container("osd-2").falls = false);
