@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "where it fails the test does")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +55,10 @@ struct Node {
     /// Devices that a container has.
     used: Arc<Mutex<Vec<u32>>>,
     docker: Arc<Mutex<u64>>,
+    /// Images of which an `rbd map` goes on without the driver that started it.
+    mapping: Arc<Mutex<BTreeSet<String>>>,
+    /// The ids of all images that were mapped, in turn.
+    mapped: Arc<Mutex<Vec<String>>>,
     /// Mapping, mounting, unmounting and unmapping wait for as many others that do the same.
     together: Option<Arc<at_once::Together>>,
 }
@@ -72,6 +76,8 @@ impl Node {
             mounts: Arc::default(),
             used: Arc::default(),
             docker: Arc::default(),
+            mapping: Arc::default(),
+            mapped: Arc::default(),
             together: None,
         }
     }
@@ -213,6 +219,7 @@ impl Rbd for Node {
             }
             Ok(stored.id.clone())
         })?;
+        self.mapped.lock().unwrap().push(id.clone());
         let mut devices = self.devices.lock().unwrap();
         let number = (0..99).find(|n| devices.iter().all(|d| d.number != *n)).expect("a number");
         let device = Device {
@@ -262,6 +269,10 @@ fn image(name: &str, stored: &Stored) -> Image {
 impl Kernel for Node {
     fn devices(&self) -> Vec<Device> {
         self.devices.lock().unwrap().clone()
+    }
+
+    fn mapping(&self, _: &str, name: &str) -> bool {
+        self.mapping.lock().unwrap().contains(name)
     }
 
     fn size(&self, device: &Device) -> Option<u64> {
@@ -444,6 +455,44 @@ async fn one_writer_whose_node_is_named_to_the_other() {
     settle().await;
     assert!(get(&a, "data").await.is_err(), "the other node hears of it");
     assert!(world.a.devices().is_empty() && world.b.devices().is_empty());
+}
+
+/// By a plain `rbd map`, its lock is given away to whoever asks: two nodes would write.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_has_mapped_by_hand_is_mapped_anew_or_left_alone() {
+    let world = World::new();
+    let a = world.driver(&world.a);
+    create(&a, "data", &[]).await.unwrap();
+    mount(&a, &world.a, "data", "one").await.unwrap();
+    unmount(&a, "data", "one").await;
+    world.a.map("rbd", "data", "exclusive", false).await.unwrap();
+    let by_hand = |devices: &mut Vec<Device>| devices[0].client = "by hand".into();
+    by_hand(&mut world.a.devices.lock().unwrap());
+    world.a.used.lock().unwrap().push(0);
+    let said = mount(&a, &world.a, "data", "two").await.unwrap_err();
+    assert!(said.contains("mapped on this node by somebody else, as /dev/rbd0"), "{said}");
+    assert!(said.contains("`rbd unmap /dev/rbd0`"), "{said}");
+    assert_eq!(world.a.devices()[0].client, "by hand", "left alone");
+    world.a.used.lock().unwrap().clear();
+    mount(&a, &world.a, "data", "two").await.unwrap();
+    assert_eq!(world.a.devices()[0].client, "A", "mapped anew");
+}
+
+/// To map what is remembered may break the lock of whoever has the image that the name stands for now.
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_for_long_is_asked_for_again() {
+    let world = World::new();
+    let (a, b) = (world.driver(&world.a), world.driver(&world.b));
+    create(&a, "data", &[]).await.unwrap();
+    mount(&a, &world.a, "data", "one").await.unwrap();
+    unmount(&a, "data", "one").await;
+    remove(&b, "data").await.unwrap();
+    create(&b, "data", &[]).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+    mount(&a, &world.a, "data", "two").await.unwrap();
+    let mapped = world.a.mapped.lock().unwrap().clone();
+    // each twice: it is let go of once after it was formatted
+    assert_eq!(mapped, ["id1", "id1", "id2", "id2"]);
 }
 
 #[tokio::test(start_paused = true)]

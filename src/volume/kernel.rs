@@ -57,8 +57,10 @@ pub struct Folder {
 
 /// What the driver needs of the node it runs on: the seam for a stand-in.
 pub trait Kernel: Send + Sync + 'static {
-    /// Images that are mapped, whoever did it.
+    /// Images that are mapped, whoever did it; no snapshots.
     fn devices(&self) -> Vec<Device>;
+    /// Whether an `rbd map` of this name runs, whoever started it.
+    fn mapping(&self, pool: &str, name: &str) -> bool;
     /// How many bytes a device has.
     fn size(&self, device: &Device) -> Option<u64>;
     /// What is mounted here.
@@ -161,6 +163,10 @@ impl Kernel for Linux {
         let Ok(entries) = fs::read_dir(self.sys.join("bus/rbd/devices")) else { return Vec::new() };
         let read = |entry: fs::DirEntry| {
             let word = |name: &str| Self::word(&entry.path().join(name));
+            // "-" is the image itself
+            if word("current_snap").is_some_and(|snapshot| snapshot != "-") {
+                return None;
+            }
             Some(Device {
                 number: entry.file_name().to_str()?.parse().ok()?,
                 major_minor: format!("{}:{}", word("major")?, word("minor")?),
@@ -171,6 +177,19 @@ impl Kernel for Linux {
             })
         };
         entries.filter_map(|entry| read(entry.ok()?)).collect()
+    }
+
+    fn mapping(&self, pool: &str, name: &str) -> bool {
+        let Ok(entries) = fs::read_dir(&self.proc) else { return false };
+        let maps = |entry: fs::DirEntry| {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            let says = |option: &str, value: &str| {
+                words.windows(2).any(|w| w == [option.as_bytes(), value.as_bytes()])
+            };
+            words.contains(&b"map".as_slice()) && says("--pool", pool) && says("--image", name)
+        };
+        entries.filter_map(Result::ok).any(maps)
     }
 
     fn size(&self, device: &Device) -> Option<u64> {
@@ -341,6 +360,14 @@ mod tests {
             fs::write(device.join(name), format!("{value}\n")).unwrap();
         }
         fs::write(folder.path().join("bus/rbd/supported_features"), "0x3d\n").unwrap();
+        let snapshot = folder.path().join("bus/rbd/devices/2");
+        fs::create_dir_all(&snapshot).unwrap();
+        for file in fs::read_dir(&device).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), snapshot.join(file.file_name())).unwrap();
+        }
+        fs::write(device.join("current_snap"), "-\n").unwrap();
+        fs::write(snapshot.join("current_snap"), "yesterday\n").unwrap();
         fs::create_dir_all(folder.path().join("bus/rbd/devices/4")).unwrap(); // half there: being mapped
         let expected = Device {
             number: 3,
@@ -355,6 +382,24 @@ mod tests {
         assert_eq!(linux.size(&Device { number: 4, ..expected.clone() }), None);
         assert_eq!(linux.devices(), [expected]);
         assert_eq!(linux.features(), Some(0x3d));
+    }
+
+    #[test]
+    fn a_map_that_runs_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let linux = Linux { sys: "/sys".into(), proc: folder.path().into() };
+        let process = folder.path().join("812");
+        fs::create_dir_all(&process).unwrap();
+        let line = |name: &str| {
+            format!(
+                "rbd\0--id\0cephdock\0map\0--pool\0rbd\0--image\0{name}\0--options\0exclusive\0"
+            )
+        };
+        fs::write(process.join("cmdline"), line("data")).unwrap();
+        assert!(linux.mapping("rbd", "data"));
+        assert!(!linux.mapping("rbd", "dat") && !linux.mapping("other", "data"));
+        fs::write(process.join("cmdline"), line("data").replace("map", "unmap")).unwrap();
+        assert!(!linux.mapping("rbd", "data"));
     }
 
     #[test]

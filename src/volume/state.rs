@@ -73,6 +73,19 @@ impl Ids {
         }
     }
 
+    /// Takes back a [`mount`](Self::mount) that `by` has said and waits for no more. What a later dockerd has said since stays.
+    pub fn undo(&mut self, id: &str, by: Option<&Daemon>) {
+        match self.0.get_mut(id) {
+            Some(count) if by.is_some() && count.by.as_ref() != by => {
+                count.earlier = count.earlier.saturating_sub(1);
+                if count.is_over() {
+                    self.0.remove(id);
+                }
+            }
+            _ => self.unmount(id),
+        }
+    }
+
     /// Forgets what dockerds said that have ended: they send no `Unmount` for it, and the `Mount` again where it is
     /// wanted again. Only right where nothing on this node has the volume: with live-restore, containers outlive dockerd.
     pub fn forget(&mut self, gone: impl Fn(&Daemon) -> bool) {

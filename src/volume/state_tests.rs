@@ -63,6 +63,20 @@ fn what_a_dockerd_said_that_has_ended_is_counted_apart() {
     assert!(old.has("a") && old.any_of(gone));
 }
 
+/// Docker was restarted while a mount took long: the one before has given up, the one of now has the volume.
+#[test]
+fn a_mount_that_a_dockerd_gave_up_takes_nothing_from_the_next() {
+    let (first, second) = (Daemon { pid: 7, started: 1 }, Daemon { pid: 8, started: 2 });
+    let mut ids = Ids::default();
+    ids.mount("a", Some(first.clone()));
+    ids.forget(|daemon| *daemon == first);
+    ids.mount("a", Some(second.clone()));
+    ids.undo("a", Some(&first));
+    assert!(ids.has("a"));
+    ids.undo("a", Some(&second));
+    assert!(ids.is_empty());
+}
+
 /// What happens to a node.
 #[derive(Debug, Clone)]
 enum Event {

@@ -150,6 +150,10 @@ impl Kernel for Mortal {
         self.node.devices()
     }
 
+    fn mapping(&self, pool: &str, name: &str) -> bool {
+        self.node.mapping(pool, name)
+    }
+
     fn size(&self, device: &Device) -> Option<u64> {
         self.node.size(device)
     }

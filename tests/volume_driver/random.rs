@@ -348,11 +348,17 @@ async fn a_mapping_that_is_there_after_its_driver_was_killed_is_let_go_of() {
         if made_anew {
             docker.does(&Event::Anew(0)).await;
         }
+        docker.world.a.mapping.lock().unwrap().insert(volume(0).into());
         docker.does(&Event::Killed(1, false)).await;
         docker.start(0).await;
         assert!(docker.running.is_empty() && docker.world.a.devices().is_empty());
-        // the `rbd map` that the driver had started goes on without it
+        // the `rbd map` that the driver had started goes on without it, however long Ceph takes
+        for _ in 0..3 {
+            docker.reconcile().await;
+            tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        }
         docker.world.a.map("rbd", volume(0), "exclusive", false).await.unwrap();
+        docker.world.a.mapping.lock().unwrap().clear();
         docker.reconcile().await;
         assert_eq!(docker.world.a.devices(), [], "made anew: {made_anew}");
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Driver, FEATURES, SIGNED_AFTER, foreign};
+use tokio::time::Instant;
+
+use super::{Driver, FEATURES, SHORT, SIGNED_AFTER, foreign};
 use crate::volume::kernel::Kernel;
 use crate::volume::options::{Options, Snapshot, large_enough};
 use crate::volume::rbd::{Kind, Made, Owner, Rbd, RbdError};
@@ -147,6 +149,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
     /// Removes a volume that nobody has. One that is not there is removed already.
     pub(super) async fn remove(self: &Arc<Self>, name: &str) -> Result<(), Trouble> {
         check_name(name)?;
+        let begun = Instant::now();
         let _turn = self.turn(name).await;
         if self.path(name).is_some() {
             return Err(Trouble::new(
@@ -181,6 +184,13 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         }
         if let Some(trouble) = self.who_has(name, &known).await.map_err(explain)? {
             return Err(trouble);
+        }
+        if begun.elapsed() >= SHORT {
+            // whoever asked has been told that it failed, and may use it again by now
+            return Err(Trouble::new(
+                format!("volume {name} was not removed: Ceph did not answer in time"),
+                "see how it is with `ceph -s` or `cephdock status`, and try again",
+            ));
         }
         match self.rbd.remove(&known.pool, name).await {
             Err(error) if error.kind == Kind::NotFound => {}

@@ -27,8 +27,8 @@ const LONG: Duration = Duration::from_secs(112);
 const SHORT: Duration = Duration::from_secs(56);
 /// How old an answer of Ceph's may be to be given again. Docker asks twice before each `Mount`.
 const FRESH: Duration = Duration::from_secs(3);
-/// How long an `rbd map` may go on that a driver started which was killed: as long as it waits for the lock, and some.
-const ORPHAN: Duration = Duration::from_secs(LOCK_TIMEOUT as u64 + 30);
+/// How old an answer of Ceph's may be to map by: Docker may take its time between the question and the `Mount`.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// When it is noted who has a volume: not while its container starts, and not where it is let go of at once.
 const SIGNED_AFTER: Duration = Duration::from_secs(1);
 /// After this, what is known is answered instead.
@@ -95,7 +95,6 @@ pub struct Driver<R, K> {
     settings: Settings,
     log: Log,
     boot_id: String,
-    started: Instant,
     state: Mutex<State>,
     /// When Ceph last said that what is known of a volume is so.
     confirmed: Mutex<HashMap<String, Instant>>,
@@ -128,7 +127,6 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             settings,
             log,
             boot_id,
-            started: Instant::now(),
             state: Mutex::new(state),
             confirmed: Mutex::default(),
             turns: Mutex::default(),
@@ -155,13 +153,13 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
                 Call::Mount { name, id } => Some((name.clone(), id.clone())),
                 _ => None,
             };
-            let answer = driver.call(call, by).await;
+            let answer = driver.call(call, by.clone()).await;
             if let (Err(Ok(_)), Some((name, id))) = (sender.send(answer), undo) {
                 (driver.log)(
                     Level::Warning,
                     &format!("{name}: nobody waits for this mount any more"),
                 );
-                driver.unmount(&name, &id).await;
+                driver.undo(&name, &id, by.as_ref()).await;
             }
         });
         match timeout(limit, receiver).await {

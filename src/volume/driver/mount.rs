@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Driver, FEATURES, LOCK_TIMEOUT, Level, ORPHAN, SIGNED_AFTER, foreign, locked};
+use super::{Driver, FEATURES, LOCK_TIMEOUT, Level, REMEMBERED, SIGNED_AFTER, foreign, locked};
 use crate::volume::kernel::{Device, Folder, Kernel};
 use crate::volume::options::{Fs, Lock};
 use crate::volume::rbd::{Kind, Made, Owner, Rbd, RbdError};
@@ -130,15 +130,21 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         mounted.map(|()| image_id)
     }
 
-    /// What is known of a volume, where all that it takes to map it cannot have changed: what its maker wrote, and that it
-    /// is formatted. Whether the name stands for the same image still, its device tells by the image's id.
+    /// What Ceph has said of a volume a moment ago, as it does whenever Docker asks before it mounts, where all that it takes
+    /// to map it stays so: what its maker wrote, and that it is formatted. Whether the name stands for the same image still,
+    /// its device tells by the image's id. After longer than that the name may stand for one that is mapped otherwise, and
+    /// to map that would break its user's lock.
     fn remembered(&self, name: &str) -> Option<Known> {
         // something of that name is still mapped: whether it is the same image is worth a question
         if self.kernel.devices().iter().any(|d| d.name == name) {
             return None;
         }
+        locked(&self.confirmed).get(name).filter(|at| at.elapsed() < REMEMBERED)?;
         let known = locked(&self.state).known.get(name).cloned();
-        known.filter(|k| k.formatted && k.made.is_some() && self.mappable(name, k).is_ok())
+        let here = |k: &Known| self.settings.pools.contains(&k.pool);
+        known.filter(|k| {
+            here(k) && k.formatted && k.made.is_some() && self.mappable(name, k).is_ok()
+        })
     }
 
     async fn map_and_mount(
@@ -153,7 +159,11 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         // a filesystem that was copied as it was has a journal to be replayed before nobody may write
         let read_only = made.read_only && known.formatted;
         let device = match self.device(&known.image_id) {
-            Some(device) => device,
+            Some(device) if self.is_held(&known.image_id) => device,
+            Some(device) => {
+                self.unmap_anothers(name, &device).await?;
+                self.map(name, &known, made, read_only).await?
+            }
             None => self.map(name, &known, made, read_only).await?,
         };
         if let Some(size) = self.kernel.size(&device).filter(|size| *size != known.size) {
@@ -190,6 +200,31 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             let what = format!("volume {name} has just been formatted");
             return Err(Failed::Changed(Trouble::new(what, "try again")));
         }
+        Ok(())
+    }
+
+    fn is_held(&self, image_id: &str) -> bool {
+        locked(&self.state).holds.contains_key(image_id)
+    }
+
+    /// Takes away what somebody has mapped by hand and does not use: nobody knows whether it is exclusive, and a lock that
+    /// is handed over to another node lets two write.
+    async fn unmap_anothers(&self, name: &str, device: &Device) -> Result<(), Failed> {
+        let path = device.path();
+        let mounted = self.kernel.mounts().iter().any(|m| m.major_minor == device.major_minor);
+        let unmapped = if mounted || self.kernel.used(device, &self.settings.volumes()) {
+            Err("it is mounted".to_owned())
+        } else {
+            self.rbd.unmap(&path).await.map_err(|e| e.to_string())
+        };
+        let path = path.display();
+        unmapped.map_err(|why| {
+            Failed::Final(Trouble::new(
+                format!("volume {name} is mapped on this node by somebody else, as {path}: {why}"),
+                format!("end what uses {path}, then `rbd unmap {path}`, and try again"),
+            ))
+        })?;
+        (self.log)(Level::Warning, &format!("{name}: unmapped {path}, which was mapped by hand"));
         Ok(())
     }
 
@@ -256,6 +291,10 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         };
         let path = match path {
             Ok(path) => path,
+            Err(error) if error.kind == Kind::Locked && self.device(&known.image_id).is_some() => {
+                // by an `rbd map` of the driver before this one, which has just come to its end
+                return Err(Failed::Silent(self.explain(name, &error)));
+            }
             Err(error) if error.kind == Kind::Locked => {
                 let other = match self.who_has(name, known).await {
                     Ok(Some(trouble)) => Failed::Final(trouble),
@@ -269,7 +308,9 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             }
             Err(error) => {
                 // what was remembered of its features may be out of date
-                if let (Kind::Other, Ok(Some(now))) = (error.kind, self.look(name).await) {
+                if error.kind == Kind::Other
+                    && let Ok(Some(now)) = self.look(name).await
+                {
                     self.mappable(name, &now)?;
                 }
                 return Err(self.failed(name, &error));
@@ -278,6 +319,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         let device = self.kernel.devices().into_iter().find(|d| d.path() == path);
         match device {
             Some(device) if device.image_id == known.image_id => {
+                locked(&self.confirmed).insert(name.into(), Instant::now());
                 self.sign(name, known, &device);
                 Ok(device)
             }
@@ -424,11 +466,20 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
     /// Counts `id` out, and lets go of the volume after the last one. There is nothing that Docker could do about an
     /// error: what is still busy is tried again later.
     pub(super) async fn unmount(&self, name: &str, id: &str) {
+        self.count_out(name, id, |ids| ids.unmount(id)).await;
+    }
+
+    /// Counts `id` out as far as the dockerd `by` has counted it in.
+    pub(super) async fn undo(&self, name: &str, id: &str, by: Option<&Daemon>) {
+        self.count_out(name, id, |ids| ids.undo(id, by)).await;
+    }
+
+    async fn count_out(&self, name: &str, id: &str, count: impl FnOnce(&mut Ids)) {
         let _turn = self.turn(name).await;
         let unused = self.change(|state| {
             let mut holds = state.holds.iter_mut().filter(|(_, h)| h.name == name && h.ids.has(id));
             let (image_id, hold) = holds.next()?;
-            hold.ids.unmount(id);
+            count(&mut hold.ids);
             hold.ids.is_empty().then(|| image_id.clone())
         });
         if let Some(image_id) = unused
@@ -453,12 +504,14 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         self.kernel.devices().into_iter().find(ours)
     }
 
-    /// Whether an image may be mapped any moment by an `rbd map` that the driver before this one has started.
+    /// Whether an image may be mapped any moment: by an `rbd map` that a driver has started which was killed. It waits for
+    /// Ceph as long as it takes, whatever `lock_timeout` is.
     pub(in crate::volume) fn may_come(&self, image_id: &str) -> bool {
-        let begun = locked(&self.state).holds.get(image_id).is_some_and(|hold| hold.begun);
-        begun
-            && self.started.elapsed() < ORPHAN
-            && self.device(image_id).or_else(|| self.mapped_instead(image_id)).is_none()
+        let begun = locked(&self.state).holds.get(image_id).filter(|hold| hold.begun).cloned();
+        begun.is_some_and(|hold| {
+            self.device(image_id).or_else(|| self.mapped_instead(image_id)).is_none()
+                && self.kernel.mapping(&hold.pool, &hold.name)
+        })
     }
 
     /// Unmounts and unmaps an image that nobody uses. The caller has the volume's turn.
@@ -468,6 +521,9 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         };
         if used(&locked(&self.state)) {
             return Ok(());
+        }
+        if self.may_come(image_id) {
+            return Err("an `rbd map` of it has not ended".into());
         }
         let let_go = async {
             let device = self.device(image_id).or_else(|| self.mapped_instead(image_id));
