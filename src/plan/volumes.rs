@@ -4,11 +4,9 @@
 //! It goes to nodes whose kernel has no rbd, too: it says so there to whoever asks for a volume, which is clearer than
 //! Docker's word that there is no such driver, and it works as soon as the kernel does.
 
-use serde_json::json;
-
 use super::fleet::{Fleet, Usable};
 use super::reset::Target;
-use super::{Action, FileSpec, Lane, MonCommand, ProgramSpec, Removal, Step, Verb, Waiting, Why};
+use super::{Action, FileSpec, Lane, ProgramSpec, Removal, Step, Verb, Waiting, Why};
 use crate::daemon::mon::Entity;
 use crate::facts::{Facts, NodeFacts};
 use crate::identity::Identity;
@@ -84,31 +82,7 @@ pub(super) fn all(fleet: &Fleet, id: &Identity) -> Vec<Lane> {
         Fate::NotWanted if in_use(u.facts).is_empty() => remove(u, id),
         _ => Vec::new(),
     };
-    let lanes = fleet.scope().map(|u| Lane::new(&u.node.name, steps(u)));
-    lanes.chain(forget_key(fleet, id)).collect()
-}
-
-/// The mons forget the drivers' key once no node has anything of a driver any more: all have to be seen, and no image may
-/// be mapped, by whatever key, for a client that is not known any more loses its way to Ceph. A key of that name that is
-/// not ours stays. Ours is derived, and is the same again where drivers are asked for again.
-fn forget_key(fleet: &Fleet, id: &Identity) -> Option<Lane> {
-    if fleet.want.volumes.driver == VolumeDriver::Cephdock {
-        return None;
-    }
-    let key = key(id, "");
-    let known = fleet.cluster()?.auth.get(&key.name)?;
-    let ours = *known == sha256(key.key.expose());
-    let file = sha256(keyring(id).expose());
-    let without = |u: &Usable| {
-        u.facts.driver.is_absent()
-            && u.facts.mapped.is_empty()
-            && u.facts.files.get(KEYRING).is_none_or(|seen| seen.sha256 != file)
-    };
-    let all = fleet.scope().filter(|u| without(u)).count() == fleet.want.nodes.len();
-    let json = json!({"prefix": "auth rm", "entity": key.name});
-    let forget = MonCommand { json, about: key.name, input: None };
-    let step = Step::new(Action::Ceph(vec![forget]), Why::NotWanted);
-    (ours && all).then(|| fleet.asker().map(|asker| Lane::new(&asker.node.name, vec![step])))?
+    fleet.scope().map(|u| Lane::new(&u.node.name, steps(u))).collect()
 }
 
 fn install(fleet: &Fleet, u: &Usable, program: &Program, features: &str) -> Vec<Step> {

@@ -222,65 +222,10 @@ async fn it_goes_where_it_is_not_asked_for_any_more_but_not_from_under_volumes()
     assert!(run.summary.remaining.join("\n").contains("volumes/v.1"));
     assert_gone(&sim, "B1");
     assert!(sim.world().at("B2").service.running.is_some());
-    assert!(knows_the_key(&sim), "a volume is still served by it");
     sim.node("B2", |n| n.mapped.clear());
     done(sim.up(3).await);
     assert_gone(&sim, "B2");
-    assert!(!knows_the_key(&sim));
     assert_whole(&sim, "without drivers").await;
-    // asked for again
-    sim.wants(WITH_VOLUMES);
-    done(sim.up(4).await);
-    assert_served(&sim, "1", EVERY, "again");
-}
-
-fn knows_the_key(sim: &Sim) -> bool {
-    sim.world().ceph.all.values().any(|cluster| cluster.auth.contains_key("client.cephdock"))
-}
-
-#[tokio::test(start_paused = true)]
-async fn its_key_goes_when_no_node_needs_it_wherever_that_is_killed() {
-    let without = WITH_VOLUMES.replace("driver: cephdock", "driver: none");
-    let begin = || async {
-        let mut sim = new();
-        done(sim.up(1).await);
-        sim.wants(&without);
-        sim
-    };
-    let steps = done(begin().await.up(2).await);
-    for at in 0..steps {
-        for fault in [Fault::CutBefore, Fault::CutMiddle, Fault::CutAfter] {
-            let what = format!("{fault:?} at step {at}");
-            let sim = begin().await;
-            cut(&sim, at, &fault);
-            assert!(sim.up(2).await.is_none(), "{what}");
-            done(sim.up(3).await);
-            assert!(!knows_the_key(&sim), "{what}");
-            for node in ["B1", "B2"] {
-                assert_gone(&sim, node);
-            }
-            assert_whole(&sim, &what).await;
-        }
-    }
-    // a node that is off may have volumes
-    let sim = begin().await;
-    sim.node("B2", |n| n.power = false);
-    drop(sim.up(2).await);
-    assert_gone(&sim, "B1");
-    assert!(knows_the_key(&sim));
-    // and so may one that has something mapped, whoever did that
-    let sim = begin().await;
-    sim.node("B1", |n| n.mapped = vec![MappedRbd { mounts: Vec::new(), ..mounted() }]);
-    done(sim.up(2).await);
-    assert_gone(&sim, "B1");
-    assert!(knows_the_key(&sim));
-    // one of that name that is not ours is nobody's business
-    let sim = begin().await;
-    for cluster in sim.world().ceph.all.values_mut() {
-        cluster.auth.insert("client.cephdock".into(), "theirs".into());
-    }
-    done(sim.up(2).await);
-    assert!(knows_the_key(&sim));
 }
 
 #[tokio::test(start_paused = true)]
