@@ -13,8 +13,8 @@ use crate::inventory::{Inventory, VolumeDriver};
 const FAILOVER: [(&str, &str); 4] = [
     // A client that has died with a volume is taken to be dead after this, and not after Ceph's own 30 s: only then can
     // another node have the volume. The kernel's client and librbd ping their watches every 5 s (`osd_keepalive_timeout`
-    // in the kernel's libceph, `objecter_tick_interval`), so a lost ping is still forgiven, and nobody is shut out unless
-    // another node asks for the volume at that very moment.
+    // in the kernel's libceph, `objecter_tick_interval`), so a lost ping is still forgiven. Who is taken for dead is shut
+    // out (with all volumes of the node: they share a client) only if another node asks for one of its volumes meanwhile.
     ("osd_client_watch_timeout", "12"),
     // OSDs ping each other at random times up to this apart (6 s by default), and the grace runs from the first ping
     // that was not answered. How long one may be silent stays as it is.
@@ -24,6 +24,8 @@ const FAILOVER: [(&str, &str); 4] = [
     ("mon_client_ping_timeout", "15"),
     ("mon_client_ping_interval", "5"),
 ];
+
+const REPORTERS: &str = "mon_osd_min_down_reporters";
 
 /// ceph.conf for every node of `want`. Options of the inventory's `config:` stand beside and above cephdock's own.
 pub fn text(want: &Inventory, fsid: Uuid) -> String {
@@ -53,10 +55,14 @@ pub fn text(want: &Inventory, fsid: Uuid) -> String {
         .entry("mon")
         .or_default()
         .insert("auth_allow_insecure_global_id_reclaim", "false".into());
+    // a daemon's own section would win over what somebody says for all
+    let said = |option| want.cluster.config.get("global").is_some_and(|s| s.contains_key(option));
+    // the mons want to hear of a dead OSD from two hosts; where there is one other, they would wait until the OSD has told
+    // them nothing for 15 minutes (`mon_osd_report_timeout`), and so would everybody who reads or writes
+    if want.nodes.iter().filter(|n| n.roles.osd).count() == 2 && !said(REPORTERS) {
+        sections.entry("mon").or_default().insert(REPORTERS, "1".into());
+    }
     if want.volumes.driver == VolumeDriver::Cephdock {
-        // an OSD's own section would win over what somebody says for all
-        let said =
-            |option| want.cluster.config.get("global").is_some_and(|s| s.contains_key(option));
         let options = FAILOVER.into_iter().filter(|(option, _)| !said(*option));
         let section = sections.entry("osd").or_default();
         section.extend(options.map(|(option, value)| (option, value.to_owned())));
@@ -138,6 +144,32 @@ mod tests {
             ["mon_host = [fd00:32::1]", "ms_bind_ipv4 = false", "ms_bind_ipv6 = true"]
         );
         assert_eq!(lines("10.0.0.0/24", "10.0.0.1"), ["mon_host = 10.0.0.1"]);
+    }
+
+    #[test]
+    fn with_two_hosts_of_osds_one_is_believed_about_the_other() {
+        let node = |n: u8| {
+            format!(
+                "{{name: n{n}, address: 10.0.0.{n}, roles: [mon, mgr, osd], osds: [{{file: 4GiB}}]}}"
+            )
+        };
+        let reporters = |hosts: u8, config: &str| {
+            let nodes: Vec<String> = (1..=hosts).map(node).collect();
+            let inventory = format!(
+                "cluster: {{public_network: 10.0.0.0/24, config: {config}}}\nnodes: [{}]\n",
+                nodes.join(", ")
+            );
+            let loaded = parse(&inventory, Path::new("x.yaml"), Some(Path::new("/root"))).unwrap();
+            let text = text(&loaded.inventory, uuid::Uuid::nil());
+            text.lines().filter(|l| l.contains("reporters")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let one = ["mon_osd_min_down_reporters = 1"];
+        assert_eq!(reporters(1, "{}"), Vec::<String>::new());
+        assert_eq!(reporters(2, "{}"), one);
+        assert_eq!(reporters(3, "{}"), Vec::<String>::new());
+        let two = ["mon_osd_min_down_reporters = 2"];
+        assert_eq!(reporters(2, "{global: {mon_osd_min_down_reporters: 2}}"), two);
+        assert_eq!(reporters(2, "{mon: {mon osd min down reporters: 2}}"), two);
     }
 
     #[test]
