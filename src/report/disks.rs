@@ -47,7 +47,7 @@ fn cells(disk: &DiskGoes) -> [String; 5] {
     let serial = disk.serial.as_ref().map_or("no serial number".into(), |s| format!("serial {s}"));
     [
         disk.node.to_string(),
-        clean(&disk.kernel_name),
+        clean(&format!("/dev/{}", disk.kernel_name)),
         bytes(disk.size),
         clean(&serial),
         disk.osd.map_or("an unfinished OSD".into(), |n| format!("osd.{n}")),
