@@ -19,8 +19,12 @@ def flush(osd, epoch):
     """Has an OSD that knows the map of this epoch report now."""
     try:
         code, out, said = cluster.osd_command(osd, json.dumps({"prefix": "status", "format": "json"}), b"")
+        seen = json.loads(out) if code == 0 else {}
+        # one whose container was made anew answers at the old one's address before the mons know that it has booted
+        if code == 0 and seen["state"] != "active":
+            return {"code": -11, "out": "", "said": "says that it is %s" % seen["state"]}
         # a number until Ceph 19, a text since 20
-        if code == 0 and int(json.loads(out)["newest_map"]) < epoch:
+        if code == 0 and int(seen["newest_map"]) < epoch:
             return {"code": -11, "out": "", "said": "does not know the newest map yet"}
         if code == 0:
             code, out, said = cluster.osd_command(osd, json.dumps({"prefix": "flush_pg_stats", "format": "json"}), b"")
