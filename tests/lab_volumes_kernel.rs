@@ -167,7 +167,6 @@ fn operators_commands(lab: &Own, cephdock: &dyn Fn(&[&str]) -> Run) {
     snapshots_and_growing_while_it_is_written_to(lab, &volume);
     more::xfs_too(lab, "W1", "W4", &volume);
     more::a_key_that_is_missing(lab, "W4");
-    more::a_pool_that_is_full(lab, "W1", "W4");
     let left = volume(&["ls", "--json"]).ok().json();
     assert_eq!(left["volumes"], serde_json::json!([]), "{left}");
 }

@@ -2,7 +2,7 @@
 
 use super::lab_support::own::Own;
 use super::lab_support::volumes::released;
-use super::lab_support::{Run, until};
+use super::lab_support::Run;
 
 type Volume<'a> = &'a dyn Fn(&[&str]) -> Run;
 
@@ -31,28 +31,5 @@ pub(crate) fn a_key_that_is_missing(lab: &Own, node: &str) {
     lab.ssh(node, &format!("{RUN} ls /data")).exits(125).says(&says);
     lab.ssh(node, "docker volume create -d cephdock new").exits(1).says(&says);
     lab.sh(node, &format!("mv /t/key {key}; {RUN} ls /data; docker volume rm more"));
-    released(lab, node, "/sys");
-}
-
-/// A pool with nothing left of its quota: who writes to it waits, and Docker's user is told why. Takes half a minute.
-pub(crate) fn a_pool_that_is_full(lab: &Own, mon: &str, node: &str) {
-    let quota = |bytes: u64| {
-        lab.sh(mon, &format!("docker exec mon ceph osd pool set-quota rbd max_bytes {bytes}"));
-        let full = bytes > 0;
-        until("the quota to be noticed", 60, || {
-            let seen = lab.ssh(mon, "docker exec mon ceph health detail");
-            if seen.out.contains("POOL_FULL") == full { Ok(()) } else { Err(seen.all()) }
-        });
-    };
-    lab.sh(node, "docker volume create -d cephdock -o size=64MiB more");
-    lab.sh(node, &format!("{RUN} touch /data/kept"));
-    quota(4096);
-    lab.ssh(node, "docker volume create -d cephdock new").exits(1).says(&[
-        "there is no room left in Ceph: 1 pool(s) full",
-        "add OSDs, or remove what nobody needs",
-    ]);
-    quota(0);
-    assert_eq!(lab.sh(node, &format!("{RUN} ls /data")), "kept\n");
-    lab.sh(node, "docker volume create -d cephdock new; docker volume rm new more");
     released(lab, node, "/sys");
 }
