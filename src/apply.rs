@@ -34,11 +34,13 @@ pub struct Outcome {
     pub done: usize,
     /// Steps that failed.
     pub failures: Vec<Failure>,
-    /// Steps that were not begun, because an earlier one of their lane failed or the user asked to stop.
+    /// Steps that were not begun, because an earlier one of their lane failed, the user asked to stop, or the
+    /// operator's lock has ended.
     pub left: usize,
 }
 
-/// Carries out `stage`. When `stop` turns true, steps that run are finished and no other is begun.
+/// Carries out `stage`. When `stop` turns true or the operator's lock has ended, steps that run are finished and no other
+/// is begun.
 pub async fn apply<H: Host>(
     fleet: &Fleet<H>,
     stage: &Stage,
@@ -100,7 +102,7 @@ async fn run_lane<H: Host>(
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut outcome = Outcome::default();
     for (index, step) in lane.steps.iter().enumerate() {
-        if *stop.borrow() {
+        if *stop.borrow() || fleet.unlocked() {
             outcome.left = lane.steps.len() - index;
             break;
         }

@@ -10,7 +10,7 @@ use crate::causes::{self, Sick};
 use crate::daemon::DaemonId;
 use crate::event::{Event, Events, Goal, StageTime, Summary, Unreachable};
 use crate::facts::{ContainerFact, ContainerState, Facts, Seen};
-use crate::host::{Fleet, Host};
+use crate::host::{Fleet, Host, HostError};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
 use crate::plan::{self, Plan, Refusal, Stage, Waiting};
@@ -36,6 +36,8 @@ pub enum End {
     NoProgress(String),
     /// The user asked to stop.
     Stopped,
+    /// The operator's lock has ended, and another one has it or may have it. Nothing more was begun on any node.
+    Unlocked(HostError),
 }
 
 /// A run: how it ended, and what is to be said about it.
@@ -146,8 +148,10 @@ pub async fn steer<H: Host>(
         events.send(Event::Observing { round });
         let looked = Instant::now();
         let mut facts = look(fleet, mons).await;
-        if fleet.restore(events).await {
-            facts = look(fleet, mons).await;
+        match fleet.restore(events).await {
+            Ok(true) => facts = look(fleet, mons).await,
+            Ok(false) => {}
+            Err(why) => return run.end(End::Unlocked(why), facts, &Plan::default()),
         }
         run.time("look at the nodes", looked);
         let plan = match planner(want, &facts) {
@@ -171,9 +175,16 @@ pub async fn steer<H: Host>(
         run.steps += outcome.done;
         // what came of a step whose connection was lost is seen by another look
         let lost = outcome.failures.iter().any(|f| f.error.lost);
-        if lost && fleet.restore(events).await {
-            before = None;
-            continue;
+        if lost || fleet.unlocked() {
+            match fleet.restore(events).await {
+                Err(why) => return run.end(End::Unlocked(why), facts, &plan),
+                // a stage that was left in the middle is planned again
+                Ok(again) if outcome.failures.is_empty() || (lost && again) => {
+                    before = None;
+                    continue;
+                }
+                Ok(_) => {}
+            }
         }
         if !outcome.failures.is_empty() {
             let mut failures = outcome.failures;

@@ -11,6 +11,7 @@ use crate::cli::{Global, Reset as Options};
 use crate::converge::{End, Mons, Run, steer};
 use crate::event::{Event, Goal, StageTime};
 use crate::facts::{Facts, Seen};
+use crate::host::HostError;
 use crate::inventory::NodeName;
 use crate::plan::{Action, Plan, Waiting, reset};
 use crate::report::reset_view::{DiskGoes, NodeGoes, ResetView};
@@ -103,6 +104,10 @@ fn ended(look: Look, end: End) -> Exit {
         End::Partly | End::Failed(_) => Exit::Failed,
         End::Refused(refusal) => print_refusal(look, &refusal),
         End::Stopped => Exit::Stopped,
+        End::Unlocked(HostError { what, hint, .. }) => {
+            look.print_failure(&Failure { what, hint, ..Failure::default() });
+            Exit::Failed
+        }
         End::NoProgress(stage) => {
             look.print_failure(&Failure {
                 what: format!("\"{stage}\" was done and is planned again: something undoes it"),

@@ -6,6 +6,7 @@ use super::{CtrlC, Exit, Session, complete, load, look, mint, planned, print_ref
 use crate::cli::{Global, Up};
 use crate::converge::{End, Planner, Run, converge};
 use crate::event::{Event, StageTime};
+use crate::host::HostError;
 use crate::inventory::file::Loaded;
 use crate::report::{Failure, Look};
 
@@ -75,6 +76,10 @@ pub(super) async fn converge_on(
         }
         End::Refused(refusal) => print_refusal(look, &refusal),
         End::Stopped => Exit::Stopped,
+        End::Unlocked(HostError { what, hint, .. }) => {
+            look.print_failure(&Failure { what, hint, ..Failure::default() });
+            Exit::Failed
+        }
         End::NoProgress(stage) => {
             look.print_failure(&Failure {
                 what: format!("\"{stage}\" was done and is planned again: something undoes it"),

@@ -4,14 +4,19 @@
 //! and the lock with it, when this process ends in whatever way (sshd closes its stdin), and when it has not heard from
 //! this process for [`SILENCE_SECONDS`]: a machine that lost its power closes nothing.
 //!
+//! It may also end while this process goes on: the process was stopped or its machine slept for that long, somebody killed
+//! the shell, the connection broke. [`super::Host::lock`] tells, no step is begun then, and the lock is taken again or the run ends.
+//!
 //! The file itself is never removed, by `reset` neither: whoever waits has opened it already, and would get the lock of a
 //! file without a name while the next one to come makes a new file and locks that. It is one line, and nothing reads it
 //! but to say who holds the lock.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -24,6 +29,8 @@ const SILENCE_SECONDS: u64 = 60;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The script waits up to three seconds: one that was killed a moment ago may not be gone yet.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How often the lock is taken again on one node in a run. A shell that never lives long holds nothing.
+const MOST_AGAIN: usize = 5;
 
 /// The lock's file on each mon node. It holds the last holder's name; only the kernel's lock on it counts.
 const PATH: &str = "/run/cephdock.lock";
@@ -48,10 +55,64 @@ enum Answer {
     Unable,
 }
 
+/// How the operator's lock stands on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// It was not taken there: no mon node, or no program to lock with.
+    None,
+    /// This process has it.
+    Held,
+    /// This process had it, and another one may have it now.
+    Ended,
+    /// The same, and nobody can ask: the node is out of reach for the rest of the run.
+    Gone,
+}
+
 /// The lock on one node, until it is dropped.
 #[derive(Debug)]
 struct Held {
     heart: JoinHandle<()>,
+    /// When the node was last told that this process lives, see [`now`].
+    beat: Arc<AtomicU64>,
+}
+
+/// Seconds since this machine was started. Time that it slept counts, as it does for the node.
+fn now() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or_default()
+}
+
+impl Held {
+    /// Holds the lock whose shell has these streams, and `rest` open with them.
+    fn beating(
+        mut stdout: impl AsyncRead + Unpin + Send + 'static,
+        mut stdin: impl AsyncWrite + Unpin + Send + 'static,
+        rest: impl Send + 'static,
+    ) -> Self {
+        let beat = Arc::new(AtomicU64::new(now()));
+        let beats = beat.clone();
+        let heart = tokio::spawn(async move {
+            let _rest = rest;
+            loop {
+                let begun = now();
+                if stdin.write_all(b".").await.is_err() {
+                    return;
+                }
+                beats.store(begun, Ordering::Relaxed);
+                tokio::select! {
+                    // it says no more: this is its end
+                    _ = stdout.read_u8() => return,
+                    () = tokio::time::sleep(HEARTBEAT) => {}
+                }
+            }
+        });
+        Self { heart, beat }
+    }
+
+    /// Whether the shell may have ended. After a sleep this is known at once; that the streams have ended comes later.
+    fn ended(&self) -> bool {
+        let silent = now().saturating_sub(self.beat.load(Ordering::Relaxed));
+        self.heart.is_finished() || silent >= SILENCE_SECONDS - HEARTBEAT.as_secs()
+    }
 }
 
 impl Drop for Held {
@@ -60,19 +121,49 @@ impl Drop for Held {
     }
 }
 
-/// What a node needs to know to take the lock once more.
+/// What a node knows of its lock.
 #[derive(Debug, Default)]
-pub(super) struct Locked {
+pub(super) struct Locked(Mutex<Standing>);
+
+#[derive(Debug, Default)]
+struct Standing {
     /// Who we are, once the lock was taken.
-    who: OnceLock<String>,
-    /// The lock over a connection that was made again. It ends with the node.
-    again: Mutex<Option<Held>>,
+    who: Option<String>,
+    held: Option<Held>,
+    /// How often it was taken again.
+    again: usize,
+    /// The node cannot be asked for it any more.
+    gone: bool,
+}
+
+impl Locked {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> Lock {
+        let standing = self.standing();
+        match &standing.held {
+            _ if standing.who.is_none() => Lock::None,
+            Some(held) if !held.ended() => Lock::Held,
+            _ if standing.gone => Lock::Gone,
+            _ => Lock::Ended,
+        }
+    }
 }
 
 /// The lock on the mon nodes that were reached, until it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OperatorLock {
-    _held: Vec<Held>,
+    nodes: Vec<Arc<Node>>,
+}
+
+impl Drop for OperatorLock {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            *node.locked.standing() = Standing::default();
+        }
+    }
 }
 
 /// Why the lock was not taken.
@@ -103,23 +194,34 @@ impl Fleet<Node> {
         let mut mons: Vec<(&NodeName, &Arc<Node>)> =
             want.mons().filter_map(|n| Some((&n.name, self.get(&n.name)?))).collect();
         mons.sort_by_key(|(name, _)| *name);
-        let mut held = Vec::new();
+        let mut lock = OperatorLock::default();
         if let Some((first, others)) = mons.split_first() {
-            held.extend(take(*first, who).await?);
+            lock.nodes.extend(take(*first, who).await?);
             let rest = others.iter().map(|mon| take(*mon, who));
-            for lock in futures_util::future::join_all(rest).await {
-                held.extend(lock?);
+            let mut failed = None;
+            for taken in futures_util::future::join_all(rest).await {
+                match taken {
+                    Ok(taken) => lock.nodes.extend(taken),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
-        Ok(OperatorLock { _held: held })
+        Ok(lock)
     }
 }
 
-async fn take((name, node): (&NodeName, &Arc<Node>), who: &str) -> Result<Option<Held>, LockError> {
+async fn take(
+    (name, node): (&NodeName, &Arc<Node>),
+    who: &str,
+) -> Result<Option<Arc<Node>>, LockError> {
     match node.take_lock(who).await {
         Ok(Answer::Mine(held)) => {
-            node.locked.who.get_or_init(|| who.to_owned());
-            Ok(Some(held))
+            let (who, held) = (Some(who.to_owned()), Some(held));
+            *node.locked.standing() = Standing { who, held, ..Standing::default() };
+            Ok(Some(node.clone()))
         }
         Ok(Answer::Unable) => Ok(None),
         Ok(Answer::Taken(who)) => Err(LockError::Taken { node: name.clone(), who }),
@@ -128,26 +230,56 @@ async fn take((name, node): (&NodeName, &Arc<Node>), who: &str) -> Result<Option
 }
 
 impl Node {
-    /// Takes the lock over a connection that was made again, where this process had it. The shell that held it may live
-    /// until the node notices that the old connection is gone, and no longer than [`SILENCE_SECONDS`].
-    pub(super) async fn lock_again(&self) -> Result<(), HostError> {
-        let Some(who) = self.locked.who.get() else { return Ok(()) };
+    /// Takes the lock again, where this process had it. The shell that held it may live until the node notices that the
+    /// old connection is gone, and no longer than [`SILENCE_SECONDS`].
+    pub(super) async fn take_again(&self) -> Result<(), HostError> {
+        let who = {
+            let mut standing = self.locked.standing();
+            drop(standing.held.take());
+            standing.again += 1;
+            if standing.again > MOST_AGAIN {
+                return Err(HostError::new("the lock on it ends again and again")
+                    .hint("see there what ends the shell that holds /run/cephdock.lock, and run the same command again"));
+            }
+            let Some(who) = standing.who.clone() else { return Ok(()) };
+            who
+        };
         let begun = Instant::now();
+        let patient = || begun.elapsed() < Duration::from_secs(SILENCE_SECONDS + 10);
         loop {
-            match self.take_lock(who).await? {
-                Answer::Mine(held) => {
-                    *self.locked.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+            match self.take_lock(&who).await {
+                Ok(Answer::Mine(held)) => {
+                    let mut standing = self.locked.standing();
+                    (standing.held, standing.gone) = (Some(held), false);
                     return Ok(());
                 }
-                Answer::Unable => return Ok(()),
-                Answer::Taken(by) => {
-                    let ours = by.starts_with(who.as_str());
-                    if !ours || begun.elapsed() > Duration::from_secs(SILENCE_SECONDS + 10) {
-                        return Err(HostError::new(format!(
-                            "another cephdock has been at work since the connection was lost: {by}"
-                        ))
-                        .hint("wait until it is done and run the same command again"));
-                    }
+                Ok(Answer::Taken(by)) if by.starts_with(&who) && patient() => {}
+                Ok(Answer::Taken(by)) => {
+                    return Err(HostError::new(format!(
+                        "the lock on it had ended, and another cephdock is at work on this cluster: {by}"
+                    ))
+                    .hint("wait until it is done and run the same command again"));
+                }
+                Ok(Answer::Unable) => {
+                    return Err(HostError::new(
+                        "the lock on it had ended, and its `flock` is gone",
+                    )
+                    .hint("mend that and run the same command again"));
+                }
+                Err(error) if self.lost().is_some() => {
+                    self.locked.standing().gone = true;
+                    return Err(HostError { lost: true, ..error });
+                }
+                // a further connection was lost, not the first one
+                Err(error) if error.lost && patient() => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => {
+                    let what = format!(
+                        "the lock on it had ended and cannot be taken again: {}",
+                        error.what
+                    );
+                    return Err(HostError { what, lost: false, ..error });
                 }
             }
         }
@@ -159,19 +291,14 @@ impl Node {
             .map_err(|e| HostError::new(format!("a name cannot be told to a shell: {e}")))?;
         let command = if self.sudo { format!("sudo -n {command}") } else { command };
         let ExecIo { io, mut stderr, exit } = self.session()?.exec(&command).await?;
-        let (stdout, mut stdin) = io.into_split();
+        let (stdout, stdin) = io.into_split();
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let answered = timeout(DEADLINE, stdout.read_line(&mut line)).await;
         match (answered, line.trim().split_once(' ').unwrap_or((line.trim(), ""))) {
-            (Ok(Ok(_)), ("mine", _)) => Ok(Answer::Mine(Held {
-                heart: tokio::spawn(async move {
-                    let _streams = (stdout, stderr, exit); // open as long as the lock is held
-                    while stdin.write_all(b".").await.is_ok() {
-                        tokio::time::sleep(HEARTBEAT).await;
-                    }
-                }),
-            })),
+            (Ok(Ok(_)), ("mine", _)) => {
+                Ok(Answer::Mine(Held::beating(stdout, stdin, (stderr, exit))))
+            }
             (Ok(Ok(_)), ("held", who)) => Ok(Answer::Taken(who.to_owned())),
             (Ok(Ok(_)), ("none", _)) => Ok(Answer::Unable),
             (Err(_), _) => Err(HostError::new(format!(
@@ -196,7 +323,7 @@ mod tests {
     use std::path::Path;
     use std::process::{Child, Command, Stdio};
 
-    use super::SCRIPT;
+    use super::{HEARTBEAT, Held, Ordering, SCRIPT, SILENCE_SECONDS, now};
 
     struct Holder {
         child: Child,
@@ -249,5 +376,43 @@ mod tests {
         drop(third);
         assert_eq!(ask("ops@desk", &file).answer, "mine", "the third is gone");
         drop(stdin);
+    }
+
+    #[tokio::test]
+    async fn a_shell_that_was_killed_is_noticed_before_the_next_heartbeat() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = tokio::process::Command::new("sh")
+            .args(["-c", SCRIPT, "cephdock-lock", "ops@laptop"])
+            .arg(folder.path().join("lock"))
+            .arg("60")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = tokio::io::BufReader::new(shell.stdout.take().unwrap());
+        let mut line = String::new();
+        tokio::io::AsyncBufReadExt::read_line(&mut stdout, &mut line).await.unwrap();
+        assert_eq!(line, "mine\n");
+        let held = Held::beating(stdout, shell.stdin.take().unwrap(), ());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(!held.ended());
+        shell.kill().await.unwrap();
+        let noticed = async {
+            while !held.ended() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(HEARTBEAT / 2, noticed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_the_node_has_not_heard_of_for_long_counts_as_ended_at_once() {
+        let (stdout, _theirs) = tokio::io::duplex(8);
+        let (stdin, _theirs_too) = tokio::io::duplex(8);
+        let held = Held::beating(stdout, stdin, ());
+        assert!(!held.ended());
+        // as when this process was stopped, or its machine slept
+        held.beat.store(now().saturating_sub(SILENCE_SECONDS), Ordering::Relaxed);
+        assert!(held.ended());
     }
 }

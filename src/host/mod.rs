@@ -37,7 +37,7 @@ mod trial;
 mod volumes;
 mod wait;
 
-pub use lock::{LockError, OperatorLock};
+pub use lock::{Lock, LockError, OperatorLock};
 pub use node::{Node, connect_all};
 pub(crate) use observe::container_state;
 pub(crate) use plugins::MirrorSpec;
@@ -63,6 +63,14 @@ pub trait Host: Send + Sync + 'static {
     /// Makes a lost connection anew, once in a run. True: it was lost, and the node can be worked on again.
     fn restore(&self) -> impl Future<Output = Result<bool, HostError>> + Send {
         async { Ok(false) }
+    }
+    /// How the operator's lock stands here.
+    fn lock(&self) -> Lock {
+        Lock::None
+    }
+    /// Takes the lock again, where it has ended. An error that is not [`HostError::lost`]: it was not to be had.
+    fn lock_again(&self) -> impl Future<Output = Result<(), HostError>> + Send {
+        async { Ok(()) }
     }
 }
 
@@ -206,27 +214,72 @@ impl<H: Host> Fleet<H> {
         }
     }
 
-    /// Makes the connections anew that were lost, each once in a run, and says so. True: one is there again, so it is worth
-    /// another look.
-    pub async fn restore(&self, events: &Events) -> bool {
-        let each = self.hosts.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
-        let restored = each.map(|(name, host)| async move {
-            let (there, message) = match host.restore().await {
-                Ok(false) => return false,
-                Ok(true) => (true, "the connection was lost and has been made again".to_owned()),
-                Err(error) => {
-                    let why = error.sentence();
-                    (false, format!("the connection was lost and could not be made again: {why}"))
+    /// Makes the connections anew that were lost, each once in a run, and takes the operator's lock again where it has
+    /// ended, and says so. True: one of them is there again, so it is worth another look.
+    ///
+    /// # Errors
+    /// Another one has the lock, or may have it: nothing more may be done, on any node.
+    pub async fn restore(&self, events: &Events) -> Result<bool, HostError> {
+        let restored = self.reached().map(|(name, host)| reconnect(name, host, events));
+        let mut again = futures_util::future::join_all(restored).await.contains(&true);
+        // one node after another: of two that come at once, one gets all
+        for (name, host) in self.reached().filter(|(_, host)| host.lock() == Lock::Ended) {
+            let mut taken = host.lock_again().await;
+            if taken.as_ref().is_err_and(|e| e.lost) && reconnect(name, host, events).await {
+                taken = host.lock_again().await;
+            }
+            match taken {
+                Ok(()) => {
+                    let message = "the lock on it had ended and has been taken again".to_owned();
+                    events.send(Event::Warning { node: Some(name.clone()), message });
+                    again = true;
                 }
-            };
-            events.send(Event::Warning { node: Some(name.clone()), message });
-            there
-        });
-        futures_util::future::join_all(restored).await.contains(&true)
+                // as long as others are held, nobody else gets all of them
+                Err(error) if error.lost => {}
+                Err(error) => {
+                    return Err(HostError { what: format!("{name}: {}", error.what), ..error });
+                }
+            }
+        }
+        let locks = || self.reached().map(|(name, host)| (name, host.lock()));
+        let gone = locks().find(|(_, lock)| *lock == Lock::Gone);
+        match gone {
+            Some((name, _)) if !locks().any(|(_, lock)| lock == Lock::Held) => {
+                let what = format!(
+                    "the lock on {name} is lost, and no other mon node holds one: another cephdock may be at work on this cluster"
+                );
+                Err(HostError::new(what)
+                    .hint("run the same command again once the mon nodes answer"))
+            }
+            _ => Ok(again),
+        }
+    }
+
+    /// Whether a lock that this process had has ended, and has not been looked after: no step may be begun.
+    pub fn unlocked(&self) -> bool {
+        self.reached().any(|(_, host)| host.lock() == Lock::Ended)
+    }
+
+    fn reached(&self) -> impl Iterator<Item = (&NodeName, &Arc<H>)> {
+        self.hosts.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)))
     }
 
     /// The host called `name`, if it was reached.
     pub fn get(&self, name: &NodeName) -> Option<&Arc<H>> {
         self.hosts.get(name).and_then(|h| h.as_ref().ok())
     }
+}
+
+/// Makes a lost connection anew, and says so. True: it was lost and is there again.
+async fn reconnect<H: Host>(name: &NodeName, host: &Arc<H>, events: &Events) -> bool {
+    let (there, message) = match host.restore().await {
+        Ok(false) => return false,
+        Ok(true) => (true, "the connection was lost and has been made again".to_owned()),
+        Err(error) => {
+            let why = error.sentence();
+            (false, format!("the connection was lost and could not be made again: {why}"))
+        }
+    };
+    events.send(Event::Warning { node: Some(name.clone()), message });
+    there
 }

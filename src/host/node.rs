@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::ask::Mons;
-use super::lock::Locked;
+use super::lock::{Lock, Locked};
 use super::{Fleet, Host, HostError, StepReport};
 use crate::daemon::DaemonId;
 use crate::docker::{self, Docker};
@@ -48,8 +48,6 @@ pub struct Node {
     pub(super) image_keys: std::sync::OnceLock<KeyType>,
     /// The cluster's lock on this node, which dies with the connection.
     pub(super) locked: Locked,
-    /// Why nothing more may be done here in this run, though the node is connected.
-    pub(super) barred: std::sync::OnceLock<HostError>,
 }
 
 /// Connects to all nodes of `want` at once, each within `patience` (TCP, handshake and login). A node that cannot be reached is an error in its place.
@@ -111,7 +109,6 @@ async fn connect(
         mons: Mutex::new(None),
         image_keys: std::sync::OnceLock::new(),
         locked: Locked::default(),
-        barred: std::sync::OnceLock::new(),
     })
 }
 
@@ -165,15 +162,11 @@ impl Node {
             mons: Mutex::new(None),
             image_keys: std::sync::OnceLock::new(),
             locked: Locked::default(),
-            barred: std::sync::OnceLock::new(),
         }
     }
 
     /// The login, which this machine has none of.
     pub(super) fn session(&self) -> Result<&Session, HostError> {
-        if let Some(why) = self.barred.get() {
-            return Err(why.clone());
-        }
         self.session.as_ref().ok_or_else(|| HostError::new("this machine is not logged in to"))
     }
 
@@ -184,9 +177,6 @@ impl Node {
 
     /// Docker, or the error that says why not.
     pub(crate) fn docker(&self) -> Result<&bollard::Docker, HostError> {
-        if let Some(why) = self.barred.get() {
-            return Err(why.clone());
-        }
         self.docker
             .as_ref()
             .map(|d| &d.api)
@@ -235,9 +225,14 @@ impl Host for Node {
         }
         // it was at the other end of the old connection
         *self.mons.lock().await = None;
-        match self.lock_again().await {
-            Ok(()) => Ok(true),
-            Err(why) => Err(self.barred.get_or_init(|| why).clone()),
-        }
+        Ok(true)
+    }
+
+    fn lock(&self) -> Lock {
+        self.locked.state()
+    }
+
+    async fn lock_again(&self) -> Result<(), HostError> {
+        self.take_again().await
     }
 }

@@ -150,3 +150,43 @@ async fn a_connection_that_does_not_hold_is_given_up() {
     done(sim.up(2).await);
     assert_whole(&sim, "the connection holds").await;
 }
+
+/// The locks end at any step, as when the process was stopped for a while: they are taken again before anything else is
+/// done, and the same run finishes.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_ended_is_taken_again_before_anything_else_is_done() {
+    let steps = done(Sim::new(THREE).up(1).await);
+    for ended in [&["B1", "B2", "B3"][..], &["B2"]] {
+        for at in 0..steps {
+            let sim = Sim::new(THREE);
+            cut(&sim, at, &Fault::Unlock(ended, &[]));
+            let run = sim.up(1).await.expect("the run was not killed");
+            assert!(matches!(run.end, End::Done), "step {at}: {:?}", run.end);
+            assert_whole(&sim, &format!("unlocked at step {at}")).await;
+        }
+    }
+}
+
+/// Another process got the lock meanwhile: no further step is done anywhere, on nodes without a mon neither.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_another_has_ends_the_run_on_every_node() {
+    let taken = &["B1", "B2", "B3"];
+    let mut sim = Sim::new(FOUR);
+    let steps = done(sim.up(1).await);
+    for at in 0..steps {
+        sim = Sim::new(FOUR);
+        cut(&sim, at, &Fault::Unlock(&[], taken));
+        let run = sim.up(1).await.expect("the run was not killed");
+        let End::Unlocked(why) = run.end else { panic!("step {at}: {:?}", run.end) };
+        assert!(why.what.starts_with("B1: another cephdock is at work: ops@desk"), "{why:?}");
+        done(sim.up(2).await);
+    }
+    // and `reset` wipes nothing more
+    let sim = Sim::new(FOUR);
+    done(sim.up(1).await);
+    cut(&sim, 0, &Fault::Unlock(&[], taken));
+    let all = cephdock::plan::reset::Options { node: None, keep_data: false };
+    let end = sim.reset(None, all).await.expect("the run was not killed");
+    assert!(matches!(end, End::Unlocked(_)), "{end:?}");
+    assert!(!sim.world().done.iter().any(|step| step.contains("wipe")), "{:?}", sim.world().done);
+}

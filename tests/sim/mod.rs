@@ -15,7 +15,7 @@ use cephdock::converge::{End, Mons, Planner, Run, converge, steer};
 use cephdock::daemon::DaemonId;
 use cephdock::event::Events;
 use cephdock::facts::{ClusterFacts, Facts, NodeFacts};
-use cephdock::host::{Fleet, Host, HostError, StepReport};
+use cephdock::host::{Fleet, Host, HostError, Lock, StepReport};
 use cephdock::identity::Identity;
 use cephdock::image::ImageFact;
 use cephdock::image::archive::Archived;
@@ -61,6 +61,9 @@ pub(crate) enum Fault {
     LoseMiddle,
     /// The same when the step is done and nobody has been told.
     LoseAfter,
+    /// These nodes' locks end while the step runs; another process has it on the second ones by the time that they are
+    /// taken again.
+    Unlock(&'static [&'static str], &'static [&'static str]),
 }
 
 /// Asked before every step: its number in the run, its node, what it is.
@@ -80,6 +83,15 @@ pub(crate) struct World {
     steps: usize,
     /// How often each node's connection was lost and made again in this run: odd where it is lost.
     lost: BTreeMap<NodeName, u8>,
+    /// Where the lock was taken by this process, and whether it has ended, or another one has it.
+    locks: BTreeMap<NodeName, SimLock>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum SimLock {
+    Held,
+    Ended,
+    Taken,
 }
 
 /// A world, an inventory for it, and the process that is run on them.
@@ -157,6 +169,7 @@ impl Sim {
             hook: Box::new(|_, _, _| Fault::None),
             steps: 0,
             lost: BTreeMap::new(),
+            locks: BTreeMap::new(),
         };
         let shared = Shared {
             world: Mutex::new(world),
@@ -266,6 +279,8 @@ impl Sim {
             let mut world = self.world();
             world.steps = 0;
             world.lost.clear();
+            let mons = self.want.mons().filter(|n| world.nodes[&n.name].power);
+            world.locks = mons.map(|n| (n.name.clone(), SimLock::Held)).collect();
             world.done.clear();
             // what a process has found out dies with it
             world.nodes.values_mut().for_each(|node| node.looked = false);
@@ -296,6 +311,10 @@ impl World {
         if let Fault::PowerOff(off) = fault {
             self.nodes.get_mut(&name(off)).expect("the node is in the world").power = false;
         }
+        if let Fault::Unlock(ended, taken) = fault {
+            self.locks.extend(ended.iter().map(|n| (name(n), SimLock::Ended)));
+            self.locks.extend(taken.iter().map(|n| (name(n), SimLock::Taken)));
+        }
         self.live();
         fault
     }
@@ -318,6 +337,11 @@ impl SimHost {
             return Ok(());
         }
         Err(HostError { lost: true, ..HostError::new("no route to host") })
+    }
+
+    /// Somebody else may be at work on the cluster.
+    fn unlocked(&self) -> bool {
+        self.world().locks.values().any(|lock| *lock != SimLock::Held)
     }
 
     /// The process is killed: this step never comes back.
@@ -365,6 +389,7 @@ impl Host for SimHost {
     }
 
     async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
+        assert!(!self.unlocked(), "{}: {action} was begun without the lock", self.name);
         let fault = self.world().begin(&self.name, action);
         self.reached()?;
         match fault {
@@ -409,5 +434,24 @@ impl Host for SimHost {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn lock(&self) -> Lock {
+        let world = self.world();
+        match world.locks.get(&self.name) {
+            None => Lock::None,
+            Some(SimLock::Held) => Lock::Held,
+            Some(_) => Lock::Ended,
+        }
+    }
+
+    async fn lock_again(&self) -> Result<(), HostError> {
+        self.reached()?;
+        let mut world = self.world();
+        if world.locks[&self.name] == SimLock::Taken {
+            return Err(HostError::new("another cephdock is at work: ops@desk, since noon"));
+        }
+        world.locks.insert(self.name.clone(), SimLock::Held);
+        Ok(())
     }
 }
