@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot};
@@ -61,6 +61,10 @@ const BUSY: [Duration; 5] = [
 /// User, host and port.
 type Hop = (String, String, u16);
 
+/// The fingerprint of a host that was new when it was met first. A further connection, or one in place of a lost one, has
+/// to lead to the same host, also where nothing is recorded.
+pub(super) type Met = Arc<OnceLock<String>>;
+
 /// What the connections of one run share: answers to questions, the agent, and the connections to jump hosts. Clones share
 /// it too.
 #[derive(Clone)]
@@ -71,12 +75,18 @@ struct Shared {
     local: LocalSsh,
     /// By the way to each: every hop up to it.
     jumps: Mutex<HashMap<Vec<Hop>, Session>>,
+    /// Who was met at the end of each way.
+    met: std::sync::Mutex<HashMap<Vec<Hop>, Met>>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("local", &self.0.local).finish_non_exhaustive()
     }
+}
+
+fn hop(settings: &Ssh) -> Hop {
+    (settings.user.clone(), settings.host.clone(), settings.port)
 }
 
 /// `host:port` as people write it.
@@ -92,7 +102,8 @@ impl Client {
     /// A client that asks through `prompt`, each question once.
     pub fn new(prompt: Arc<dyn Prompt>, local: LocalSsh) -> Self {
         let prompt = Arc::new(Prompts::new(prompt));
-        Self(Arc::new(Shared { prompt, local, jumps: Mutex::default() }))
+        let (jumps, met) = (Mutex::default(), std::sync::Mutex::default());
+        Self(Arc::new(Shared { prompt, local, jumps, met }))
     }
 
     /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; each jump host gets as
@@ -118,10 +129,11 @@ impl Client {
         settings: &Ssh,
         deadline: Duration,
     ) -> Result<Session, SshError> {
-        let via = self.jump(settings, deadline).await?;
+        let (via, mut hops) = self.jump(settings, deadline).await?;
+        hops.push(hop(settings));
         // the jump hosts' share is not this node's
         let clock = Arc::new(Clock::start(address(settings), deadline));
-        self.login(settings, via.as_ref(), &clock).await
+        self.login(settings, via.as_ref(), &clock, &self.met(hops)).await
     }
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
@@ -132,19 +144,28 @@ impl Client {
         }
     }
 
-    /// The connection to the last of a node's jump hosts, each made once and through the one before.
-    async fn jump(&self, node: &Ssh, deadline: Duration) -> Result<Option<Session>, SshError> {
+    fn met(&self, hops: Vec<Hop>) -> Met {
+        let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.entry(hops).or_default().clone()
+    }
+
+    /// The connection to the last of a node's jump hosts, each made once and through the one before; and all of them.
+    async fn jump(
+        &self,
+        node: &Ssh,
+        deadline: Duration,
+    ) -> Result<(Option<Session>, Vec<Hop>), SshError> {
         let mut via: Option<Session> = None;
         let mut way = Vec::new();
         for bastion in self.way(node).await? {
-            way.push((bastion.user.clone(), bastion.host.clone(), bastion.port));
+            way.push(hop(&bastion));
             let mut jumps = self.0.jumps.lock().await;
             if let Some(session) = jumps.get(&way).filter(|s| s.lost().is_none()) {
                 via = Some(session.clone());
                 continue;
             }
             let clock = Arc::new(Clock::start(address(&bastion), deadline));
-            let login = self.login(&bastion, via.as_ref(), &clock).await;
+            let login = self.login(&bastion, via.as_ref(), &clock, &self.met(way.clone())).await;
             let session = login.map_err(|source| SshError::Jump {
                 host: address(&bastion),
                 source: Box::new(source),
@@ -152,7 +173,7 @@ impl Client {
             jumps.insert(way.clone(), session.clone());
             via = Some(session);
         }
-        Ok(via)
+        Ok((via, way))
     }
 
     /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, it took
@@ -162,14 +183,15 @@ impl Client {
         settings: &Ssh,
         via: Option<&Session>,
         clock: &Arc<Clock>,
+        met: &Met,
     ) -> Result<Session, SshError> {
-        match self.let_in(settings, via, clock).await {
+        match self.let_in(settings, via, clock, met).await {
             Err(SshError::Lost { .. }) if clock.was_asked() => {
-                self.attempt(settings, via, clock, None).await
+                self.attempt(settings, via, clock, met, None).await
             }
             Err(mismatch @ SshError::FingerprintMismatch { .. }) => {
                 for family in hostkey::FAMILIES {
-                    match self.attempt(settings, via, clock, Some(family)).await {
+                    match self.attempt(settings, via, clock, met, Some(family)).await {
                         // it has no such key, or that is not the one either
                         Err(SshError::FingerprintMismatch { .. } | SshError::Handshake { .. }) => {}
                         other => return other,
@@ -190,8 +212,9 @@ impl Client {
         settings: &Ssh,
         via: Option<&Session>,
         clock: &Arc<Clock>,
+        met: &Met,
     ) -> Result<Session, SshError> {
-        let mut result = self.attempt(settings, via, clock, None).await;
+        let mut result = self.attempt(settings, via, clock, met, None).await;
         for pause in BUSY {
             match &result {
                 Err(SshError::Handshake { why, .. })
@@ -199,7 +222,7 @@ impl Client {
                 _ => break,
             }
             tokio::time::sleep(pause).await;
-            match self.attempt(settings, via, clock, None).await {
+            match self.attempt(settings, via, clock, met, None).await {
                 // gone altogether: what it did first says more
                 Err(SshError::Connect { .. }) => break,
                 other => result = other,
@@ -213,13 +236,14 @@ impl Client {
         settings: &Ssh,
         via: Option<&Session>,
         clock: &Arc<Clock>,
+        met: &Met,
         family: Option<&'static str>,
     ) -> Result<Session, SshError> {
         let socket = Socket::open(settings, via, clock).await?;
         let (settings, local) = (settings.clone(), self.0.local.clone());
-        let (prompt, thread_clock) = (self.0.prompt.clone(), clock.clone());
+        let (prompt, thread_clock, met) = (self.0.prompt.clone(), clock.clone(), met.clone());
         let establish =
-            move || establish(socket, &settings, &local, &*prompt, &thread_clock, family);
+            move || establish(socket, &settings, &local, &*prompt, &thread_clock, &met, family);
         let (ready, mut is_ready) = oneshot::channel();
         let session = driver::spawn(establish, ready)?;
         loop {
@@ -251,6 +275,7 @@ fn establish(
     local: &LocalSsh,
     prompt: &dyn Prompt,
     clock: &Clock,
+    met: &OnceLock<String>,
     family: Option<&str>,
 ) -> Result<(ssh2::Session, OwnedFd), SshError> {
     let to = address(settings);
@@ -283,7 +308,7 @@ fn establish(
         to: to.clone(),
         why: "it showed no host key".into(),
     })?;
-    hostkey::verify(key, settings, local.record_host_keys)?;
+    hostkey::verify(key, settings, local.record_host_keys, met)?;
     auth::authenticate(&session, settings, local, prompt, clock)?;
     session.set_timeout(0);
     session.set_blocking(false);

@@ -132,6 +132,16 @@ pub enum SshError {
         /// The key that was shown.
         seen: String,
     },
+    /// The host shows another key than on the first connection to it, and none is recorded.
+    #[error("the host key of {to} is {seen}, and was {first} when this run connected to it first")]
+    AnotherHost {
+        /// `host:port`.
+        to: String,
+        /// The key that was shown first.
+        first: String,
+        /// The key that is shown now.
+        seen: String,
+    },
     /// No key and no password was accepted.
     #[error("{user} cannot log in to {to}: {}", tried.join("; "))]
     Auth {
@@ -228,6 +238,11 @@ impl SshError {
             Self::HostKeyRevoked { .. } => "give the node a new host key; this one is known to be stolen".into(),
             Self::FingerprintMismatch { .. } => {
                 "somebody may be in between; if the node was really installed anew, correct `fingerprint`".into()
+            }
+            Self::AnotherHost { .. } => {
+                "somebody may be in between, or another machine has its address: compare both with the node's own, then \
+                 pin the right one as `fingerprint`"
+                    .into()
             }
             Self::Auth { user, remedy, .. } => remedy.clone().unwrap_or_else(|| {
                 format!(

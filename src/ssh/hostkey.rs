@@ -1,5 +1,7 @@
 //! Is this the node? The host key against the inventory's pin, or against `known_hosts`.
 
+use std::sync::OnceLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -77,8 +79,14 @@ fn key_type(key: &[u8]) -> String {
     named.map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(n).into_owned())
 }
 
-/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to `known_hosts`, if `record`.
-pub(super) fn verify(key: &[u8], settings: &Ssh, record: bool) -> Result<(), SshError> {
+/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to `known_hosts`, if `record`;
+/// in any case it is noted in `met`, and only the host that is noted there is believed.
+pub(super) fn verify(
+    key: &[u8],
+    settings: &Ssh,
+    record: bool,
+    met: &OnceLock<String>,
+) -> Result<(), SshError> {
     let seen = fingerprint(key);
     if let Some(pin) = &settings.fingerprint {
         // some tools pad the base64, OpenSSH does not
@@ -123,6 +131,13 @@ pub(super) fn verify(key: &[u8], settings: &Ssh, record: bool) -> Result<(), Ssh
     }
     let key_type = key_type(key);
     let line_to_add = known_hosts::line(&name, &key_type, key);
+    if settings.host_key == HostKeyPolicy::AcceptNew {
+        let first = met.get_or_init(|| seen.clone());
+        if *first != seen {
+            let to = super::client::address(settings);
+            return Err(SshError::AnotherHost { to, first: first.clone(), seen });
+        }
+    }
     match settings.host_key {
         HostKeyPolicy::AcceptNew if !record => Ok(()),
         HostKeyPolicy::AcceptNew => known_hosts::append(&known_hosts, &line_to_add)

@@ -2,9 +2,11 @@
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cephdock::ssh::SshError;
+use cephdock::inventory::{HostKeyPolicy, Ssh};
+use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
 use futures_util::future::join_all;
 
 use crate::sshd::Sshd;
@@ -115,17 +117,41 @@ async fn a_server_that_is_started_anew_is_waited_for() {
     assert_eq!(stdout(&session, "echo on").await, "on\n");
 }
 
-#[tokio::test]
-async fn another_host_in_its_place_is_not_logged_in_to() {
-    let mut sshd = Sshd::start("");
-    let session = connect(&sshd.settings()).await.expect("logged in");
+/// Another machine comes up in its place.
+fn replace(sshd: &mut Sshd) {
     sshd.kill();
-    eventually("it is lost", || session.lost().is_some()).await;
     for file in ["host_ed25519", "host_ed25519.pub"] {
         std::fs::remove_file(sshd.path(file)).expect("removed");
     }
     crate::sshd::keygen(&sshd.path("host_ed25519"), "ed25519", "");
     sshd.start_again();
+}
+
+#[tokio::test]
+async fn another_host_in_its_place_is_not_logged_in_to() {
+    let mut sshd = Sshd::start("");
+    let session = connect(&sshd.settings()).await.expect("logged in");
+    replace(&mut sshd);
+    eventually("it is lost", || session.lost().is_some()).await;
     let error = session.restore().await.expect_err("another key");
     assert!(matches!(error, SshError::HostKeyChanged { .. }), "{error:?}");
+}
+
+/// Where new hosts are accepted and nothing is recorded, as `reset` does it.
+#[tokio::test]
+async fn another_host_is_not_new_where_one_was_met() {
+    let mut sshd = Sshd::start("");
+    let host_key = HostKeyPolicy::AcceptNew;
+    let settings = Ssh { host_key, known_hosts: "/dev/null".into(), ..sshd.settings() };
+    let local = LocalSsh { record_host_keys: false, ..LocalSsh::default() };
+    let client = Client::new(Arc::new(Nobody), local);
+    let session = client.connect(&settings, SOON).await.expect("accepted");
+    sshd.kill_connections();
+    eventually("it is lost", || session.lost().is_some()).await;
+    assert!(session.restore().await.expect("the same host"));
+    let other = client.connect(&settings, SOON).await.expect("the same host");
+    replace(&mut sshd);
+    eventually("it is lost", || other.lost().is_some()).await;
+    let error = other.restore().await.expect_err("another host");
+    assert!(matches!(error, SshError::AnotherHost { .. }), "{error:?}");
 }

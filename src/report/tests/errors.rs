@@ -58,6 +58,7 @@ fn ssh_kind(error: &SshError) -> &'static str {
         SshError::HostKeyChanged { .. } => "changed",
         SshError::HostKeyRevoked { .. } => "revoked",
         SshError::FingerprintMismatch { .. } => "fingerprint",
+        SshError::AnotherHost { .. } => "another",
         SshError::Auth { .. } => "auth",
         SshError::Refused { .. } => "refused",
         SshError::NoSession { .. } => "no-session",
@@ -79,6 +80,7 @@ const SSH: &[&str] = &[
     "changed",
     "revoked",
     "fingerprint",
+    "another",
     "auth",
     "refused",
     "no-session",
@@ -140,6 +142,11 @@ fn ssh_errors() -> Vec<SshError> {
         SshError::FingerprintMismatch {
             to: to(),
             expected: "SHA256:uNiVztksCsDhcc0u9e8BrWXSx1gBZV7jbhXtXtNJHiM".into(),
+            seen: fingerprint(),
+        },
+        SshError::AnotherHost {
+            to: to(),
+            first: "SHA256:uNiVztksCsDhcc0u9e8BrWXSx1gBZV7jbhXtXtNJHiM".into(),
             seen: fingerprint(),
         },
         SshError::Auth {
