@@ -80,7 +80,8 @@ impl Line {
         beside.retain(|handle| handle.lost.get().is_none());
         for handle in &*beside {
             match handle.open(what.clone()).await {
-                Err(SshError::NoSession { .. } | SshError::Lost { .. }) => {}
+                // not where one was lost: the command may have begun there, and must not run twice
+                Err(SshError::NoSession { .. }) => {}
                 other => return other.map(|opened| (opened, handle.clone())),
             }
         }
