@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use super::{Failure, Via};
 use crate::ssh::{ExecIo, Session};
 
-/// Helpers at once: each costs one of sshd's sessions (`MaxSessions`, 10), and commands need some too.
+/// Helpers at once: each costs one of sshd's sessions (`MaxSessions`, 10), and commands need some too. `ssh/line.rs` has
+/// room for as many where it has to make connections for them.
 const HELPERS: usize = 8;
 
 /// Makes connections to one daemon.

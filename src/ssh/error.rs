@@ -254,7 +254,7 @@ impl SshError {
                  AllowStreamLocalForwarding in the node's sshd_config"
                     .into()
             }
-            Self::NoSession { .. } => "set `MaxSessions` in the node's sshd_config to 1 or more".into(),
+            Self::NoSession { .. } => "set `MaxSessions` in the node's sshd_config to 10, which is sshd's default".into(),
             Self::Lost { .. } => "run the same command again once the node answers; nothing is lost by that".into(),
             Self::Jump { source, .. } => return source.hint(),
             Self::Local { .. } => "raise the limits of this machine (`ulimit -n`, `ulimit -u`)".into(),

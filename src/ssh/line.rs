@@ -9,8 +9,9 @@ use super::opening::{Opened, What};
 use super::{Client, Handle, Session, SshError};
 use crate::inventory::Ssh;
 
-/// Connections beside the first at most: sshd's `MaxSessions` is seldom less than two, and that gives enough.
-const BESIDE: usize = 8;
+/// Connections beside the first at most. With `MaxSessions 1` each runs one command, and so many have room: the helpers
+/// that lead to Docker (8), the lock (on the first connection), and four commands.
+const BESIDE: usize = 12;
 /// A node may be back a moment after it went: its sshd restarts, its network comes up.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);

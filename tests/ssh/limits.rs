@@ -34,6 +34,20 @@ async fn more_commands_than_a_connection_may_have() {
     }
 }
 
+/// As a mon node has it whose sshd forwards nothing: the lock, eight helpers that lead to Docker, and commands.
+#[tokio::test]
+async fn the_lock_and_all_of_dockers_helpers_leave_room_for_commands() {
+    let sshd = Sshd::start("MaxSessions 1");
+    let session = connect(&sshd.settings()).await.expect("logged in");
+    let held: Vec<_> = join_all((0..9).map(|_| session.exec("cat"))).await;
+    let held: Vec<_> = held.into_iter().map(|h| h.expect("started")).collect();
+    let runs = join_all((0..4).map(|_| session.run("echo there; sleep 1", b"", SOON))).await;
+    for out in runs {
+        assert_eq!(out.expect("ran").stdout, b"there\n");
+    }
+    drop(held);
+}
+
 #[tokio::test]
 async fn a_server_that_runs_no_command_at_all() {
     let sshd = Sshd::start("MaxSessions 0");
