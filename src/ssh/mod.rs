@@ -46,8 +46,9 @@ use line::Line;
 use opening::{Opened, Request, What};
 pub use prompt::{Nobody, Prompt, Prompts};
 
-/// How long a server may take to open a channel. It usually takes a round trip.
-const OPENING: Duration = Duration::from_secs(30);
+/// How long a server may take to open a channel. It usually takes a round trip. Longer than the kernel takes to see that the
+/// other end is gone (50 s, see [`socket`]): what is lost is to be called so, for then it is made again.
+const OPENING: Duration = Duration::from_mins(1);
 
 /// A logged-in connection. Clones share it; it ends when the last clone and the last stream are dropped. Where the server
 /// runs fewer commands at once than are asked for (`MaxSessions`), there are more connections behind it.
@@ -243,4 +244,26 @@ impl Session {
 
 fn stream(io: StdUnix) -> Result<UnixStream, SshError> {
     UnixStream::from_std(io).map_err(|source| SshError::Local { what: "register a socket", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when a cable is cut: what is sent is not answered, and 45 s later the kernel says so.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_turns_out_to_be_lost_while_a_channel_is_opened_is_called_lost() {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("made");
+        let lost = Arc::default();
+        let handle = Handle { requests: Some(requests), wake: Arc::new(wake), lost };
+        let driver = async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            let request = inbox.recv().expect("asked for");
+            let gone = SshError::Lost { why: "it was cut".into() };
+            drop(request.reply.expect("somebody waits").send(Err(gone)));
+        };
+        let (opened, ()) = tokio::join!(handle.open(What::Exec("true".into())), driver);
+        assert!(matches!(opened, Err(SshError::Lost { .. })), "{opened:?}");
+    }
 }
