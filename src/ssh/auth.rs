@@ -299,6 +299,14 @@ fn refused(e: &ssh2::Error) -> bool {
     )
 }
 
+/// Whether a server's question is for a password that stays the same, as PAM's "Password: " is. The questions of others
+/// are their own ("Verification code", "One-time password (OATH)", "Passcode or option").
+fn is_password(question: &str) -> bool {
+    let question = question.to_lowercase();
+    let passes = ["one-time", "one time", "otp", "oath", "token", "code", "new password"];
+    question.contains("password") && !passes.iter().any(|word| question.contains(word))
+}
+
 /// Passes the server's questions on.
 struct Answers<'a> {
     to: String,
@@ -316,10 +324,56 @@ impl KeyboardInteractivePrompt for Answers<'_> {
     ) -> Vec<String> {
         let mut ask = |text: &str| {
             let question = format!("{}: {}: ", self.to, text.trim().trim_end_matches(':'));
-            let answer = self.clock.while_asking(|| self.prompt.secret(&question));
+            let ask = || {
+                if is_password(text) {
+                    self.prompt.secret(&question)
+                } else {
+                    self.prompt.once(&question)
+                }
+            };
+            let answer = self.clock.while_asking(ask);
             self.nobody |= answer.is_none();
             answer.map(|a| a.expose().to_owned()).unwrap_or_default()
         };
         prompts.iter().map(|p| ask(&p.text)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::prompt::{Prompt, Prompts};
+    use super::is_password;
+    use crate::secret::Secret;
+
+    struct Counting(AtomicUsize);
+
+    impl Prompt for Counting {
+        fn secret(&self, _question: &str) -> Option<Secret> {
+            Some(Secret::new(self.0.fetch_add(1, Ordering::Relaxed).to_string()))
+        }
+    }
+
+    #[test]
+    fn a_one_time_password_is_asked_for_at_each_login_and_a_password_once() {
+        for lasting in ["Password: ", "jo@b1's password: ", "Password for jo@b1:"] {
+            assert!(is_password(lasting), "{lasting}");
+        }
+        for passing in [
+            "Verification code: ",
+            "One-time password (OATH) for `jo': ",
+            "Passcode or option (1-3): ",
+            "OTP password:",
+        ] {
+            assert!(!is_password(passing), "{passing}");
+        }
+        let prompts = Prompts::new(Arc::new(Counting(AtomicUsize::new(0))));
+        let said = |answer: Option<Secret>| answer.expect("somebody").expose().to_owned();
+        let lasting = [said(prompts.secret("Password")), said(prompts.secret("Password"))];
+        assert_eq!(lasting, ["0", "0"]);
+        let passing = [said(prompts.once("Code")), said(prompts.once("Code"))];
+        assert_eq!(passing, ["1", "2"]);
     }
 }

@@ -10,6 +10,10 @@ use crate::secret::Secret;
 pub trait Prompt: Send + Sync {
     /// Asks, and blocks until there is an answer. `None`: there is nobody to ask, or the user declined.
     fn secret(&self, question: &str) -> Option<Secret>;
+    /// The same for an answer that is good for one login alone, such as a one-time password.
+    fn once(&self, question: &str) -> Option<Secret> {
+        self.secret(question)
+    }
 }
 
 /// Asks each question only once however many nodes need the answer, and one question at a time.
@@ -34,6 +38,18 @@ impl Prompt for Prompts {
         }
         let answer = self.inner.secret(question);
         answers.insert(question.to_owned(), answer.clone());
+        answer
+    }
+
+    fn once(&self, question: &str) -> Option<Secret> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(None) = answers.get(question) {
+            return None; // nobody is asked again who was not there or would not
+        }
+        let answer = self.inner.secret(question);
+        if answer.is_none() {
+            answers.insert(question.to_owned(), None);
+        }
         answer
     }
 }
