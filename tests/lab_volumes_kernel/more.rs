@@ -1,8 +1,8 @@
 //! More of what volumes do with the kernel's own rbd, on two nodes that have none in use.
 
+use super::lab_support::Run;
 use super::lab_support::own::Own;
 use super::lab_support::volumes::released;
-use super::lab_support::Run;
 
 type Volume<'a> = &'a dyn Fn(&[&str]) -> Run;
 
