@@ -44,6 +44,7 @@ fn docker_with_a_stand_in_for_rbd() {
     what_is_wrong_with_the_cluster_is_said(&lab);
     the_driver_is_killed(&lab);
     dockerd_is_restarted_and_killed(&lab);
+    containers_outlive_dockerd(&lab);
     ceph_is_away(&lab);
     nothing_of_others_is_formatted(&lab);
     let journal = lab.sh(N, "journalctl -u cephdock-volume-driver --no-pager");
@@ -184,6 +185,45 @@ fn dockerd_is_restarted_and_killed(lab: &Own) {
     lab.sh(N, "docker rm -f aa bb; systemctl restart cephdock-volume-driver");
     assert!(users == "1\n" || users == "2\n", "{users}");
     released(lab, N, SYS);
+}
+
+/// With live-restore. The next dockerd says `Mount` for what runs, or not, and `Unmount` when it ends.
+fn containers_outlive_dockerd(lab: &Own) {
+    let live_restore = |on: bool| {
+        lab.sh(N, &format!(
+            "cd /etc/docker; [ -f daemon.json ] || echo '{{}}' >daemon.json; \
+             python3 -c 'import json; d = json.load(open(\"daemon.json\")); d[\"live-restore\"] = {}; json.dump(d, open(\"daemon.json\", \"w\"))'; \
+             systemctl reload docker",
+            if on { "True" } else { "False" }
+        ));
+        until("dockerd to have read it", 20, || {
+            let seen = lab.ssh(N, "docker info -f '{{.LiveRestoreEnabled}}'");
+            if seen.out.trim() == on.to_string() { Ok(()) } else { Err(seen.all()) }
+        });
+    };
+    live_restore(true);
+    lab.sh(N, "docker run -d --name cc --net=none -v data:/data --volume-driver cephdock t /bin/sh -c 'while :; do echo line >>/data/lines; sleep 0.2; done'");
+    let look = "docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' cc; findmnt -rno TARGET,SOURCE,ID | grep volumes/";
+    let before = lab.sh(N, look);
+    for end in ["systemctl restart docker", "kill -9 $(pidof dockerd)"] {
+        // systemd starts it three times a minute, and no more
+        lab.sh(N, &format!("systemctl reset-failed docker.service; {end}"));
+        until("dockerd to be back", 60, || {
+            let seen = lab.ssh(N, look);
+            if seen.out == before { Ok(()) } else { Err(seen.all()) }
+        });
+        lab.sh(N, "docker cp cc:/data/lines /t/lines; docker run --rm --net=none -v data:/data t cat /data/lines >/t/lines; systemctl restart cephdock-volume-driver");
+        let written = || lab.sh(N, "docker exec cc cat /data/lines").lines().count();
+        let then = written();
+        until("the container to write on", 20, || {
+            let now = written();
+            if now > then { Ok(()) } else { Err(now.to_string()) }
+        });
+    }
+    assert_eq!(lab.sh(N, look), before, "untouched");
+    lab.sh(N, "docker rm -f cc");
+    released(lab, N, SYS);
+    live_restore(false);
 }
 
 fn ceph_is_away(lab: &Own) {
