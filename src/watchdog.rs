@@ -17,24 +17,31 @@ const PAUSE: Duration = Duration::from_secs(6);
 /// Docker starts a container again after 0.1 s, 0.2 s, 0.4 s, …: a daemon that has fallen this often falls by itself.
 const FALLS: u64 = 4;
 
-/// Resolves when a daemon keeps falling over; never, otherwise.
+/// Resolves when a daemon keeps falling over; never, otherwise. What it did before somebody looked does not count: Docker
+/// waits for up to a minute before it tries one again that has fallen often, and it may have been mended since.
 pub async fn falling<H: Host>(fleet: &Fleet<H>) -> (NodeName, DaemonId) {
-    let mut before: BTreeMap<(NodeName, DaemonId), u64> = BTreeMap::new();
+    let mut first: BTreeMap<(NodeName, DaemonId), u64> = BTreeMap::new();
     tokio::time::sleep(FIRST).await;
     loop {
         let facts = fleet.look().await;
         for (node, seen) in facts {
             let Seen::Value(facts) = seen else { continue };
             for (daemon, restarts, running) in restarts(&facts) {
-                let last = before.insert((node.clone(), daemon.clone()), restarts);
-                let falls = !running || last.is_some_and(|last| restarts > last);
-                if restarts >= FALLS && falls {
+                let first = *first.entry((node.clone(), daemon.clone())).or_insert(restarts);
+                if hopeless(first, restarts, running) {
                     return (node, daemon);
                 }
             }
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether a daemon that had been restarted `first` times at the first look, and `restarts` times now, has fallen since.
+fn hopeless(first: u64, restarts: u64, running: bool) -> bool {
+    // one that was removed and made anew begins at 0
+    let since = restarts.saturating_sub(first);
+    restarts >= FALLS && (since >= 2 || since == 1 && !running)
 }
 
 fn restarts(facts: &NodeFacts) -> Vec<(DaemonId, u64, bool)> {
@@ -81,7 +88,17 @@ fn words(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::telling;
+    use super::{hopeless, telling};
+
+    #[test]
+    fn only_what_falls_while_it_is_watched_is_hopeless() {
+        assert!(!hopeless(7, 7, false), "Docker has not tried again");
+        assert!(!hopeless(7, 8, true), "it was mended meanwhile");
+        assert!(hopeless(7, 8, false) && hopeless(7, 9, true));
+        assert!(!hopeless(0, 2, false), "it may wait for something at its start");
+        assert!(hopeless(0, 4, true));
+        assert!(!hopeless(7, 1, false), "made anew");
+    }
 
     #[test]
     fn the_errors_of_a_crash_and_not_its_dump() {
