@@ -17,6 +17,7 @@ use super::state::{Daemon, Known, State};
 use super::{META_STATE, META_VOLUME, Trouble, UNFINISHED};
 
 mod make;
+mod map;
 mod mount;
 
 /// `rbd map`'s `lock_timeout` in seconds: longer than it takes until a dead owner's lock may be broken, which is an
