@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const NS: &str = "labself";
 
@@ -67,6 +68,15 @@ fn nodes_are_hosts_of_their_own_and_leave_nothing_behind() {
     let ids: Vec<String> =
         ["L1", "L2"].iter().map(|n| ok(&["ssh", n, "cat /etc/machine-id"])).collect();
     assert_ne!(ids[0], ids[1]);
+
+    // a clock that is off is set, to less than what Ceph's mons allow
+    ok(&["ssh", "L1", "date -s '+1 second'"]);
+    ok(&nodes);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let before = now();
+    let there: f64 = ok(&["ssh", "L1", "date +%s.%N"]).trim().parse().expect("seconds");
+    let after = now();
+    assert!(before - 0.01 <= there && there <= after + 0.01, "{before} {there} {after}");
 
     ok(&["ssh", "L1", "echo here >/root/kept && sync"]);
     ok(&["cut", "L1"]);
