@@ -160,7 +160,7 @@ fn relative_paths_start_at_the_inventory() {
     let archive = inventory.cluster.image_archive.unwrap();
     assert_eq!(archive.path, Path::new("site/a.tar"));
     assert_eq!(inventory.nodes[0].ssh.identity_files, [Path::new("/home/ops/k")]);
-    assert_eq!(inventory.nodes[0].ssh.known_hosts, Path::new("/k"));
+    assert_eq!(inventory.nodes[0].ssh.known_hosts, [Path::new("/k")]);
     // without a home folder `~` is a problem, and so is the default known_hosts
     let homeless = parse(text, Path::new("i.yaml"), None).unwrap_err();
     assert_eq!(homeless.problems.len(), 1);

@@ -224,9 +224,13 @@ pub struct Ssh {
     pub identities_only: bool,
     /// Bastions to go through, in order.
     pub jump: Vec<Jump>,
-    /// The `known_hosts` file.
-    pub known_hosts: PathBuf,
-    /// What to do with a host key that is not in it.
+    /// User certificates beside those that are named as their key is (`id_x-cert.pub`).
+    pub certificates: Vec<PathBuf>,
+    /// The user's `known_hosts` files. A new host is added to the first; without any it is noted nowhere.
+    pub known_hosts: Vec<PathBuf>,
+    /// The machine's own, which are only read.
+    pub global_known_hosts: Vec<PathBuf>,
+    /// What to do with a host key that is in none of them.
     pub host_key: HostKeyPolicy,
     /// The node's pinned host key, `SHA256:…` as `ssh-keygen -l` prints it. It alone counts then.
     pub fingerprint: Option<String>,

@@ -10,6 +10,9 @@ use super::tree::{Node, Span};
 use super::values::Wrong;
 use super::{HostKeyPolicy, Ssh, Unset};
 
+/// The machine's `known_hosts` files, where its SSH configuration names no others (`ssh_config(5)`).
+const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
 /// What an `ssh:` says; `None` is left to the defaults.
 #[derive(Debug, Default)]
 pub(super) struct SshPart {
@@ -110,10 +113,11 @@ pub(super) fn merged(
             .collect(),
         identities_only: false,
         jump: own.jump.or_else(|| defaults.jump.clone()).map(Route::jumps).unwrap_or_default(),
-        known_hosts: own
-            .known_hosts
-            .or_else(|| defaults.known_hosts.clone())
-            .unwrap_or(known_hosts),
+        certificates: Vec::new(),
+        known_hosts: vec![
+            own.known_hosts.or_else(|| defaults.known_hosts.clone()).unwrap_or(known_hosts),
+        ],
+        global_known_hosts: GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
         host_key: own.host_key.or(defaults.host_key).unwrap_or(HostKeyPolicy::Strict),
         fingerprint: own.fingerprint,
     }

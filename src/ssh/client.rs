@@ -138,10 +138,11 @@ impl Client {
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
     pub async fn configured(&self, settings: &Ssh) -> Result<Ssh, SshError> {
-        match &self.0.local.config {
-            Some(config) => config::apply(settings, config).await,
-            None => Ok(settings.clone()),
+        if let Some(config) = &self.0.local.config {
+            return config::apply(settings, config).await;
         }
+        let known_hosts = config::known_hosts(settings, std::env::home_dir().as_deref());
+        Ok(Ssh { known_hosts, ..settings.clone() })
     }
 
     fn met(&self, hops: Vec<Hop>) -> Met {

@@ -87,15 +87,19 @@ fn fill(settings: &Ssh, said: &str, home: Option<&Path>) -> Result<Ssh, String> 
             out.port = port;
         }
     }
-    let known: Option<Vec<&str>> = one("userknownhostsfile").map(|f| f.split(' ').collect());
-    if let Some([first, ..]) = known.as_deref().filter(|_| settings.unset.known_hosts)
-        && !first.ends_with(UNSET)
+    out.known_hosts = known_hosts(settings, home);
+    if settings.unset.known_hosts
+        && let Some(said) = one("userknownhostsfile").filter(|f| !f.ends_with(UNSET))
     {
-        if *first == "none" {
-            return Err("UserKnownHostsFile none: host keys are always checked".into());
-        }
-        out.known_hosts = expand(first, &out, home)?;
+        out.known_hosts =
+            files(said).iter().map(|f| expand(f, &out, home)).collect::<Result<_, _>>()?;
     }
+    if let Some(said) = one("globalknownhostsfile") {
+        // OpenSSH knows no tokens in these
+        out.global_known_hosts = files(said).into_iter().map(PathBuf::from).collect();
+    }
+    out.certificates =
+        all("certificatefile").map(|f| expand(f, &out, home)).collect::<Result<_, _>>()?;
     if settings.unset.identity_files {
         let files = all("identityfile").filter(|f| !f.ends_with(UNSET) && *f != "none");
         let files: Result<_, _> = files.map(|f| expand(f, &out, home)).collect();
@@ -116,6 +120,35 @@ fn fill(settings: &Ssh, said: &str, home: Option<&Path>) -> Result<Ssh, String> 
         }
     }
     Ok(out)
+}
+
+/// The user's `known_hosts` files where no configuration names any: what the inventory names, or OpenSSH's two.
+pub(super) fn known_hosts(settings: &Ssh, home: Option<&Path>) -> Vec<PathBuf> {
+    match home {
+        Some(home) if settings.unset.known_hosts => {
+            ["known_hosts", "known_hosts2"].iter().map(|f| home.join(".ssh").join(f)).collect()
+        }
+        _ => settings.known_hosts.clone(),
+    }
+}
+
+/// The files of a line that may name several. `ssh -G` parts them by blanks and leaves out the quotes around a name that
+/// holds blanks; so what does not begin like a whole path belongs to the one before it.
+fn files(said: &str) -> Vec<String> {
+    if said == "none" {
+        return Vec::new();
+    }
+    let mut files: Vec<String> = Vec::new();
+    for piece in said.split(' ') {
+        match files.last_mut() {
+            Some(last) if !piece.starts_with(['/', '~', '%', '$']) => {
+                last.push(' ');
+                last.push_str(piece);
+            }
+            _ => files.push(piece.to_owned()),
+        }
+    }
+    files
 }
 
 /// The tokens that a file's name may hold: `~`, `%d` (home), `%h` (host), `%p` (port), `%r` (user), `%%`.
@@ -161,7 +194,9 @@ mod tests {
             identity_files: Vec::new(),
             identities_only: false,
             jump: Vec::new(),
-            known_hosts: "/h/.ssh/known_hosts".into(),
+            certificates: Vec::new(),
+            known_hosts: vec!["/h/.ssh/known_hosts".into()],
+            global_known_hosts: vec!["/etc/ssh/ssh_known_hosts".into()],
             host_key: HostKeyPolicy::Strict,
             fingerprint: None,
             unset: Unset::ALL,
@@ -170,7 +205,8 @@ mod tests {
 
     const SAID: &str = "host b1\nuser ops\nhostname 10.0.0.1\nport 2222\nidentitiesonly yes\n\
         stricthostkeychecking accept-new\nidentityfile ~/.ssh/%r-%h\nidentityfile /k/two\nidentityfile /cephdock-unset\n\
-        userknownhostsfile /k/hosts /k/more\nproxyjump admin@bastion:2200,[fd00::1]\n";
+        userknownhostsfile /k/hosts ~/more of it/%h /k/more\nglobalknownhostsfile /g/a b /g/c\n\
+        certificatefile ~/%r-cert.pub\nproxyjump admin@bastion:2200,[fd00::1]\n";
 
     #[test]
     fn what_the_inventory_leaves_open_is_taken() {
@@ -181,7 +217,10 @@ mod tests {
         );
         let keys: Vec<PathBuf> = vec!["/h/.ssh/ops-10.0.0.1".into(), "/k/two".into()];
         assert_eq!(filled.identity_files, keys);
-        assert_eq!(filled.known_hosts, Path::new("/k/hosts"));
+        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(filled.known_hosts, paths(&["/k/hosts", "/h/more of it/10.0.0.1", "/k/more"]));
+        assert_eq!(filled.global_known_hosts, paths(&["/g/a b", "/g/c"]));
+        assert_eq!(filled.certificates, paths(&["/h/ops-cert.pub"]));
         assert_eq!(filled.host_key, HostKeyPolicy::AcceptNew);
         assert!(filled.identities_only);
         let jumps: Vec<_> =
@@ -193,7 +232,13 @@ mod tests {
     fn what_the_inventory_says_stays() {
         let said = Ssh { unset: Unset::default(), identity_files: vec!["/mine".into()], ..open() };
         let filled = fill(&said, SAID, Some(Path::new("/h"))).unwrap();
-        assert_eq!(filled, Ssh { host: "10.0.0.1".into(), identities_only: true, ..said });
+        let (known_hosts, certificates) =
+            (said.known_hosts.clone(), vec!["/h/root-cert.pub".into()]);
+        assert_eq!(filled.known_hosts, known_hosts);
+        let global_known_hosts = vec!["/g/a b".into(), "/g/c".into()];
+        let host = "10.0.0.1".into();
+        let identities_only = true;
+        assert_eq!(filled, Ssh { host, identities_only, certificates, global_known_hosts, ..said });
     }
 
     #[test]

@@ -71,12 +71,12 @@ pub enum SshError {
         key_type: String,
         /// `SHA256:…` as `ssh-keygen -l` prints it.
         fingerprint: String,
-        /// The file that was looked in.
-        known_hosts: Box<Path>,
+        /// The file to add it to; `None` where the configuration names none at all.
+        known_hosts: Option<Box<Path>>,
         /// The line that would make the host known.
-        line_to_add: String,
-        /// The line of `known_hosts`, counted from 1, that names an authority for this host's certificates.
-        authority: Option<u32>,
+        line_to_add: Box<str>,
+        /// The line that names an authority for this host's certificates: `FILE:LINE`, counted from 1.
+        authority: Option<Box<str>>,
     },
     /// The server proves itself with a certificate and nothing else, and libssh2 knows none.
     #[error("{to} shows nothing but a host certificate ({}), and host certificates are not supported", offered.join(", "))]
@@ -220,17 +220,21 @@ impl SshError {
             Self::KnownHosts { path, .. } => {
                 format!("make {} readable and writable, or set ssh.known_hosts", path.display())
             }
-            Self::HostKeyUnknown { known_hosts, line_to_add, authority: Some(line), .. } => format!(
-                "{}:{line} names an authority for this host, but host certificates are not supported: compare the \
-                 fingerprint with the node's own, then add this line to the same file, or set `host_key: accept-new`:\n\
-                 {line_to_add}",
-                known_hosts.display()
-            ),
-            Self::HostKeyUnknown { known_hosts, line_to_add, .. } => format!(
-                "compare the fingerprint with the node's own, then add this line to {}, or set \
-                 `host_key: accept-new`:\n{line_to_add}",
-                known_hosts.display()
-            ),
+            Self::HostKeyUnknown { known_hosts: None, .. } => {
+                "compare the fingerprint with the node's own and pin it as `fingerprint`, or name a file in \
+                 `ssh.known_hosts`: the SSH configuration names none"
+                    .into()
+            }
+            Self::HostKeyUnknown { known_hosts: Some(file), line_to_add, authority, .. } => {
+                let authority = authority.as_ref().map_or_else(String::new, |line| {
+                    format!("{line} names an authority for this host, but host certificates are not supported: ")
+                });
+                format!(
+                    "{authority}compare the fingerprint with the node's own, then add this line to {}, or set \
+                     `host_key: accept-new`:\n{line_to_add}",
+                    file.display()
+                )
+            }
             Self::HostKeyChanged { host, port, known_hosts, .. } => format!(
                 "somebody may be in between; if the node was really installed anew:\n{}",
                 forget(host, *port, known_hosts)

@@ -8,19 +8,11 @@ use sha2::{Digest, Sha256};
 use ssh2::MethodType;
 
 use super::SshError;
-use super::known_hosts::{self, Entry, Marker};
+use super::known_hosts::{self, Entry, Known, Marker};
 use crate::inventory::{HostKeyPolicy, Ssh};
 
 /// Host key algorithms by family; a key recorded as `ssh-rsa` signs with either of the RSA algorithms.
 const RSA: [&str; 3] = ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"];
-
-/// The lines about this host and the spelling they were found under.
-fn entries_for(settings: &Ssh) -> Result<Vec<Entry>, SshError> {
-    let name = known_hosts::host_name(&settings.host, settings.port);
-    let all = known_hosts::read(&settings.known_hosts)
-        .map_err(|source| SshError::KnownHosts { path: settings.known_hosts.clone(), source })?;
-    Ok(all.into_iter().filter(|e| e.names(&name)).collect())
-}
 
 /// Asks the server for a key of a type we can check, as OpenSSH does: of a type that `known_hosts` records, or of one
 /// of `only` where a pinned key is searched for.
@@ -47,9 +39,19 @@ pub(super) fn prefer(
     if let Some(family) = only {
         preferred = all.iter().filter(|a| self::family(a) == family).copied().collect();
     } else if settings.fingerprint.is_none() {
-        for entry in entries_for(settings)?.iter().filter(|e| e.marker == Marker::Host) {
-            preferred.extend(expand(&entry.key_type));
+        let known = Known::read(settings);
+        let entries = known.of(&settings.host, settings.port);
+        let revoked =
+            |e: &Entry| entries.iter().any(|r| r.marker == Marker::Revoked && r.key == e.key);
+        let mut types = std::collections::HashSet::new();
+        for entry in entries.iter().filter(|e| e.marker == Marker::Host) {
+            // as OpenSSH has it: a type is not asked for where the first recorded key of it is revoked
+            if types.insert(entry.key_type.as_str()) && !revoked(entry) {
+                preferred.extend(expand(&entry.key_type));
+            }
         }
+        // several that are recorded: in OpenSSH's order, which is libssh2's, whatever the order of the lines
+        preferred.sort_by_key(|p| all.iter().position(|a| a == p));
         preferred.extend(&all);
     } else {
         preferred.extend(&all);
@@ -79,7 +81,7 @@ fn key_type(key: &[u8]) -> String {
     named.map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(n).into_owned())
 }
 
-/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to `known_hosts`, if `record`;
+/// Whether `key` may be believed. Under `accept-new` a host that is nowhere named is added to the user's first file, if `record`;
 /// in any case it is noted in `met`, and only the host that is noted there is believed.
 pub(super) fn verify(
     key: &[u8],
@@ -98,15 +100,16 @@ pub(super) fn verify(
         };
     }
     let (host, port) = (settings.host.clone(), settings.port);
-    let known_hosts = settings.known_hosts.clone();
     let name = known_hosts::host_name(&host, port);
-    let entries = entries_for(settings)?;
-    let plain =
-        if port == 22 { Vec::new() } else { entries_for(&Ssh { port: 22, ..settings.clone() })? };
-    let with_key = |list: &[Entry], marker| {
-        list.iter().find(|e| e.marker == marker && e.key == key).map(|e| e.line)
+    let known = Known::read(settings);
+    let entries = known.of(&host, port);
+    let plain = if port == 22 { Vec::new() } else { known.of(&host, 22) };
+    let with_key = |list: &[&Entry], marker| {
+        list.iter()
+            .find(|e| e.marker == marker && e.key == key)
+            .map(|e| (e.file.to_path_buf(), e.line))
     };
-    if let Some(line) =
+    if let Some((known_hosts, line)) =
         with_key(&entries, Marker::Revoked).or_else(|| with_key(&plain, Marker::Revoked))
     {
         return Err(SshError::HostKeyRevoked { host, port, fingerprint: seen, known_hosts, line });
@@ -115,7 +118,7 @@ pub(super) fn verify(
         return Ok(());
     }
     if let Some(other) = entries.iter().find(|e| e.marker == Marker::Host) {
-        let (key_type, line) = (key_type(key), other.line);
+        let (key_type, known_hosts, line) = (key_type(key), other.file.to_path_buf(), other.line);
         return Err(SshError::HostKeyChanged {
             host,
             port,
@@ -129,6 +132,9 @@ pub(super) fn verify(
     if with_key(&plain, Marker::Host).is_some() {
         return Ok(());
     }
+    if let Some((path, source)) = known.unread {
+        return Err(SshError::KnownHosts { path, source });
+    }
     let key_type = key_type(key);
     let line_to_add = known_hosts::line(&name, &key_type, key);
     if settings.host_key == HostKeyPolicy::AcceptNew {
@@ -140,18 +146,22 @@ pub(super) fn verify(
     }
     match settings.host_key {
         HostKeyPolicy::AcceptNew if !record => Ok(()),
-        HostKeyPolicy::AcceptNew => known_hosts::append(&known_hosts, &line_to_add)
-            .map_err(|source| SshError::KnownHosts { path: known_hosts, source }),
+        HostKeyPolicy::AcceptNew => match settings.known_hosts.first() {
+            Some(first) => known_hosts::append(first, &line_to_add)
+                .map_err(|source| SshError::KnownHosts { path: first.clone(), source }),
+            None => Ok(()),
+        },
         HostKeyPolicy::Strict => {
             let authority = entries.iter().chain(&plain).find(|e| e.marker == Marker::Authority);
+            let mut files = settings.known_hosts.iter().chain(&settings.global_known_hosts);
             Err(SshError::HostKeyUnknown {
                 host,
                 port,
                 key_type,
                 fingerprint: seen,
-                known_hosts: known_hosts.into(),
-                line_to_add,
-                authority: authority.map(|e| u32::try_from(e.line).unwrap_or(u32::MAX)),
+                known_hosts: files.next().map(|f| f.as_path().into()),
+                line_to_add: line_to_add.into(),
+                authority: authority.map(|e| format!("{}:{}", e.file.display(), e.line).into()),
             })
         }
     }

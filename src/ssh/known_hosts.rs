@@ -1,4 +1,4 @@
-//! The `known_hosts` file: who is recorded with which key.
+//! The `known_hosts` files: who is recorded with which key.
 //!
 //! libssh2 has a reader of its own, which knows neither patterns nor `@revoked` (it would accept a revoked key) and
 //! gives up on the whole file at one odd line. So lines are read here, and libssh2 is only asked what needs HMAC-SHA1:
@@ -8,11 +8,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ssh2::{CheckResult, KnownHostFileKind};
+
+use crate::inventory::Ssh;
 
 /// What a line says about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +36,19 @@ pub(super) struct Entry {
     names: String,
     pub(super) key_type: String,
     pub(super) key: Vec<u8>,
+    /// Where it stands.
+    pub(super) file: Rc<Path>,
     /// Counted from 1.
     pub(super) line: usize,
+}
+
+/// Everything that the files say.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    entries: Vec<Entry>,
+    /// A file that is there and cannot be read. OpenSSH takes it for an empty one, so a key that another file holds is
+    /// believed all the same; where none does, this is why.
+    pub(super) unread: Option<(PathBuf, io::Error)>,
 }
 
 /// How `known_hosts` spells a host: plain on port 22, `[host]:port` elsewhere.
@@ -46,21 +60,34 @@ pub(super) fn host_name(host: &str, port: u16) -> String {
     if port == 22 { host } else { format!("[{host}]:{port}") }
 }
 
-/// Reads every usable line; a missing file is an empty one.
-pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(parse(&String::from_utf8_lossy(&bytes))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(e),
+impl Known {
+    /// Reads every usable line of the user's files and then of the machine's; a missing file is an empty one.
+    pub(super) fn read(settings: &Ssh) -> Self {
+        let mut known = Self::default();
+        for path in settings.known_hosts.iter().chain(&settings.global_known_hosts) {
+            match fs::read(path) {
+                Ok(bytes) => known.entries.extend(parse(path, &String::from_utf8_lossy(&bytes))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => known.unread = known.unread.or_else(|| Some((path.clone(), e))),
+            }
+        }
+        known
+    }
+
+    /// The lines about a host.
+    pub(super) fn of(&self, host: &str, port: u16) -> Vec<&Entry> {
+        let name = host_name(host, port);
+        self.entries.iter().filter(|e| e.names(&name)).collect()
     }
 }
 
 /// Parses the text of a `known_hosts` file. Lines that cannot be used are skipped, as OpenSSH does.
-pub(super) fn parse(text: &str) -> Vec<Entry> {
-    text.lines().enumerate().filter_map(|(i, line)| parse_line(line, i + 1)).collect()
+fn parse(file: &Path, text: &str) -> Vec<Entry> {
+    let file = Rc::from(file);
+    text.lines().enumerate().filter_map(|(i, line)| parse_line(line, &file, i + 1)).collect()
 }
 
-fn parse_line(text: &str, line: usize) -> Option<Entry> {
+fn parse_line(text: &str, file: &Rc<Path>, line: usize) -> Option<Entry> {
     let mut fields = text.split_ascii_whitespace();
     let mut first = fields.next().filter(|f| !f.starts_with('#'))?;
     let mut marker = Marker::Host;
@@ -74,7 +101,7 @@ fn parse_line(text: &str, line: usize) -> Option<Entry> {
     }
     let key_type = fields.next()?.to_owned();
     let key = STANDARD.decode(fields.next()?).ok()?;
-    Some(Entry { marker, names: first.to_owned(), key_type, key, line })
+    Some(Entry { marker, names: first.to_owned(), key_type, key, file: file.clone(), line })
 }
 
 impl Entry {
@@ -149,7 +176,7 @@ mod tests {
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5";
 
     fn matches(names: &str, name: &str) -> bool {
-        parse(&format!("{names} ssh-ed25519 {KEY}\n"))[0].names(name)
+        parse(Path::new("f"), &format!("{names} ssh-ed25519 {KEY}\n"))[0].names(name)
     }
 
     #[test]
@@ -218,7 +245,8 @@ mod tests {
             "# comment\n\ngarbage\nb1 ssh-ed25519 !!!\n@cert-authority * ssh-ed25519 {KEY}\n@revoked b1 ssh-ed25519 {KEY}\n\
              b1 ssh-ed25519 {KEY} a comment\n"
         );
-        let found: Vec<_> = parse(&text).iter().map(|e| (e.marker, e.line)).collect();
+        let found: Vec<_> =
+            parse(Path::new("f"), &text).iter().map(|e| (e.marker, e.line)).collect();
         assert_eq!(found, [(Marker::Authority, 5), (Marker::Revoked, 6), (Marker::Host, 7)]);
     }
 

@@ -56,6 +56,7 @@ fn bastion(jump: &Jump, node: &Ssh, first: bool) -> Ssh {
             node.identity_files.clone()
         },
         identities_only: false,
+        certificates: Vec::new(),
         jump: Vec::new(),
         fingerprint: None,
         unset: Unset {

@@ -18,7 +18,7 @@ fn open(node: &Sshd, alias: &str) -> Ssh {
         port: 22,
         user: "nobody-of-that-name".into(),
         identity_files: Vec::new(),
-        known_hosts: "/nonexistent/known_hosts".into(),
+        known_hosts: vec!["/nonexistent/known_hosts".into()],
         unset: Unset::ALL,
         ..node.settings()
     }

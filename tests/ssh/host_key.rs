@@ -3,10 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use cephdock::inventory::{HostKeyPolicy, Jump, Ssh};
+use cephdock::inventory::{HostKeyPolicy, Jump, Ssh, Unset};
 use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
 
-use crate::sshd::{Sshd, keygen, run};
+use crate::sshd::{Sshd, keygen, run, user};
 use crate::{SOON, connect};
 
 fn accept_new(sshd: &Sshd) -> Ssh {
@@ -35,9 +35,9 @@ async fn unknown_is_refused_and_the_hint_makes_it_known() {
         panic!("{error:?}");
     };
     assert_eq!((seen, key_type.as_str()), (fingerprint(&sshd, "host_ed25519"), "ssh-ed25519"));
-    assert!(hint.contains(&line_to_add) && hint.contains("accept-new"), "{hint}");
+    assert!(hint.contains(&*line_to_add) && hint.contains("accept-new"), "{hint}");
     assert!(!sshd.path("known_hosts").exists());
-    fs::write(sshd.path("known_hosts"), line_to_add).expect("written");
+    fs::write(sshd.path("known_hosts"), &*line_to_add).expect("written");
     connect(&sshd.settings()).await.expect("known now");
 }
 
@@ -67,8 +67,10 @@ async fn a_dry_run_accepts_a_new_key_and_records_nothing() {
 async fn accept_new_for_several_nodes_at_once() {
     let nodes: Vec<_> = (0..4).map(|_| Sshd::start("")).collect();
     let known_hosts = nodes[0].path("new/known_hosts");
-    let settings: Vec<_> =
-        nodes.iter().map(|n| Ssh { known_hosts: known_hosts.clone(), ..accept_new(n) }).collect();
+    let settings: Vec<_> = nodes
+        .iter()
+        .map(|n| Ssh { known_hosts: vec![known_hosts.clone()], ..accept_new(n) })
+        .collect();
     for result in futures_util::future::join_all(settings.iter().map(connect)).await {
         result.expect("accepted");
     }
@@ -242,13 +244,179 @@ async fn a_host_that_is_known_by_an_authority_only() {
     for part in ["known_hosts:2 names an authority", "host certificates are not supported"] {
         assert!(hint.contains(part), "{part}: {hint}");
     }
-    let SshError::HostKeyUnknown { line_to_add, authority: Some(2), .. } = error else {
+    let SshError::HostKeyUnknown { line_to_add, authority: Some(line), .. } = error else {
         panic!("{error:?}");
     };
-    assert!(hint.contains(&line_to_add), "{hint}");
+    assert_eq!(*line, format!("{}:2", sshd.path("known_hosts").display()));
+    assert!(hint.contains(&*line_to_add), "{hint}");
     // that is all it takes, with the certificate still there
     let text = fs::read_to_string(sshd.path("known_hosts")).expect("there");
     fs::write(sshd.path("known_hosts"), format!("{text}{line_to_add}\n")).expect("written");
     connect(&sshd.settings()).await.expect("known now");
     drop(dir);
+}
+
+/// A server with keys of two kinds, one of which the tests' own files know.
+struct TwoKeys {
+    sshd: Sshd,
+    ecdsa: String,
+    _dir: tempfile::TempDir,
+}
+
+impl TwoKeys {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("ecdsa");
+        let line = keygen(&path, "ecdsa", "");
+        let sshd = Sshd::start(&format!("HostKey {}", path.display()));
+        let ecdsa = line.rsplit_once(' ').expect("a comment").0.to_owned();
+        Self { sshd, ecdsa, _dir: dir }
+    }
+}
+
+/// `ssh` and cephdock with one configuration: whether each of them logs in.
+async fn both(sshd: &Sshd, name: &str, lines: &str) -> (bool, Result<(), SshError>) {
+    let text = format!(
+        "Host node\n HostName 127.0.0.1\n Port {}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n \
+         IdentityAgent none\n StrictHostKeyChecking yes\n BatchMode yes\n UpdateHostKeys no\n{lines}",
+        sshd.port,
+        user(),
+        sshd.path("id").display(),
+    );
+    let config = sshd.path(name);
+    fs::write(&config, text).expect("written");
+    let theirs = tokio::process::Command::new("ssh")
+        .arg("-F")
+        .arg(&config)
+        .args(["node", "true"])
+        .stdin(std::process::Stdio::null())
+        .output();
+    let theirs = theirs.await.expect("ssh is there (apt-get install openssh-client)");
+    let local = LocalSsh { config: Some(config), ..LocalSsh::default() };
+    let settings = Ssh { host: "node".into(), unset: Unset::ALL, ..sshd.settings() };
+    let ours = Client::new(Arc::new(Nobody), local).connect(&settings, SOON).await;
+    (theirs.status.success(), ours.map(drop))
+}
+
+/// Files of every kind of line, as a generator of small numbers wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_openssh_believes_with_the_same_files_is_believed_and_nothing_else() {
+    let TwoKeys { sshd, ecdsa, _dir } = TwoKeys::start();
+    let name = format!("[127.0.0.1]:{}", sshd.port);
+    let (good, other) = (sshd.host_key(), other_key(&sshd));
+    let other_ecdsa = keygen(&sshd.path("another_ecdsa"), "ecdsa", "");
+    fs::write(sshd.path("hashed"), format!("{name} {good}\n")).expect("written");
+    run("ssh-keygen", &["-H", "-f", sshd.path("hashed").to_str().expect("text")]);
+    let hashed = fs::read_to_string(sshd.path("hashed")).expect("there");
+    let lines = [
+        format!("{name} {good}"),
+        format!("{name} {ecdsa}"),
+        format!("{name} {other}"),
+        format!("{name} {other_ecdsa}"),
+        format!("@revoked {name} {good}"),
+        format!("@revoked * {other}"),
+        format!("127.0.0.1 {good}"),
+        format!("127.0.0.1 {other}"),
+        format!("[127.0.0.*]:* {good}"),
+        format!("elsewhere {good}"),
+        format!("[127.0.0.*]:*,!{name} {good}"),
+        format!("@cert-authority {name} {other}"),
+        "no line at all".to_owned(),
+        hashed,
+    ];
+    let mut state = 7_u32;
+    let mut upto = |n: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % n
+    };
+    let mut cases = Vec::new();
+    for case in 0..60 {
+        // the first user file's name holds blanks
+        let names =
+            ["a b", "two", "global", "global two"].map(|n| sshd.path(&format!("{n}{case}")));
+        let mut text = String::new();
+        for file in &names {
+            let many = upto(3);
+            let chosen: Vec<&str> = (0..many).map(|_| lines[upto(lines.len())].as_str()).collect();
+            if !chosen.is_empty() || upto(2) == 0 {
+                fs::write(file, chosen.join("\n") + "\n").expect("written");
+            }
+            text = [text, file.display().to_string(), chosen.join("\n")].join("\n");
+        }
+        let [a, b, c, d] = names.map(|n| format!("\"{}\"", n.display()));
+        let user = [format!("{a} {b}"), format!("{a}\t {b}"), b, "none".into()];
+        let user = &user[upto(5) % 4];
+        let config = format!(" UserKnownHostsFile {user}\n GlobalKnownHostsFile {c} {d}\n");
+        cases.push((format!("case{case}"), config, text));
+    }
+    let mut accepted = 0;
+    for some in cases.chunks(6) {
+        let ran = some.iter().map(|(name, config, _)| both(&sshd, name, config));
+        for ((_, config, text), (theirs, ours)) in
+            some.iter().zip(futures_util::future::join_all(ran).await)
+        {
+            assert_eq!(theirs, ours.is_ok(), "{config}{text}{ours:?}");
+            accepted += usize::from(theirs);
+        }
+    }
+    println!("{} cases, {accepted} of them accepted by both", cases.len());
+    assert!((10..=50).contains(&accepted), "{accepted}: they do not tell much");
+}
+
+#[tokio::test]
+async fn a_new_host_is_added_to_the_first_of_the_users_files_alone() {
+    let sshd = Sshd::start("");
+    let files = [sshd.path("first"), sshd.path("second"), sshd.path("global")];
+    for file in &files[1..] {
+        fs::write(file, "").expect("written");
+    }
+    let local = LocalSsh { record_host_keys: true, ..LocalSsh::default() };
+    let [first, second, global] = files;
+    let settings = Ssh {
+        known_hosts: vec![first.clone(), second.clone()],
+        global_known_hosts: vec![global.clone()],
+        ..accept_new(&sshd)
+    };
+    let client = Client::new(Arc::new(Nobody), local);
+    client.connect(&settings, SOON).await.expect("accepted");
+    let recorded = fs::read_to_string(&first).expect("made");
+    assert_eq!(recorded, format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key()));
+    // one that another file knows is not new, and one that another file revokes is not believed
+    fs::rename(&first, &global).expect("moved");
+    client.connect(&settings, SOON).await.expect("known");
+    assert!(!first.exists());
+    fs::rename(&global, &first).expect("moved");
+    fs::write(&second, format!("\n@revoked * {}\n", sshd.host_key())).expect("written");
+    let error = client.connect(&settings, SOON).await.expect_err("revoked");
+    let SshError::HostKeyRevoked { known_hosts, line: 2, .. } = error else { panic!("{error:?}") };
+    assert_eq!(known_hosts, second);
+    // the changed key is named with its file
+    fs::remove_file(&first).expect("removed");
+    fs::remove_file(&second).expect("removed");
+    fs::write(&global, format!("* {}\n", other_key(&sshd))).expect("written");
+    let error = client.connect(&settings, SOON).await.expect_err("changed");
+    let SshError::HostKeyChanged { known_hosts, .. } = error else { panic!("{error:?}") };
+    assert_eq!(known_hosts, global);
+}
+
+/// `UserKnownHostsFile none`, and a file that cannot be read.
+#[tokio::test]
+async fn no_file_of_the_users_own() {
+    let sshd = Sshd::start("");
+    let none = |settings: Ssh| Ssh { known_hosts: Vec::new(), ..settings };
+    let error = connect(&none(sshd.settings())).await.expect_err("unknown");
+    assert!(error.hint().expect("one").contains("pin it"), "{error:?}");
+    connect(&none(accept_new(&sshd))).await.expect("accepted, and noted nowhere");
+    // a folder is no file
+    let unread = |settings: Ssh| Ssh {
+        known_hosts: vec![sshd.dir.path().to_owned(), sshd.path("known_hosts")],
+        ..settings
+    };
+    connect(&unread(sshd.settings())).await.expect("another file knows it");
+    fs::remove_file(sshd.path("known_hosts")).expect("removed");
+    for settings in [sshd.settings(), accept_new(&sshd)] {
+        let error = connect(&unread(settings)).await.expect_err("it may be known there");
+        let SshError::KnownHosts { path, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(path, sshd.dir.path());
+    }
 }

@@ -10,13 +10,13 @@ use crate::sshd::Sshd;
 use crate::{SOON, eventually, stdout};
 
 /// Settings for `node` behind `bastion`; both know the node's login key, and one file knows both hosts.
-fn through(bastion: &Sshd, node: &Sshd) -> Ssh {
+pub(crate) fn through(bastion: &Sshd, node: &Sshd) -> Ssh {
     bastion.authorize(&fs::read_to_string(node.path("id.pub")).expect("public"));
     let known = |s: &Sshd| fs::read_to_string(s.path("known_hosts")).expect("there");
     let both = format!("{}{}", known(bastion), known(node));
     fs::write(node.path("both"), both).expect("written");
     let jump = Jump { user: None, host: "127.0.0.1".into(), port: Some(bastion.port) };
-    Ssh { jump: vec![jump], known_hosts: node.path("both"), ..node.settings() }
+    Ssh { jump: vec![jump], known_hosts: vec![node.path("both")], ..node.settings() }
 }
 
 fn client() -> Client {
@@ -47,7 +47,7 @@ async fn nodes_share_one_connection_to_it() {
 async fn the_bastion_is_told_apart_from_the_node() {
     let (bastion, node) = (Sshd::start(""), Sshd::start(""));
     let settings = through(&bastion, &node);
-    let only_node = Ssh { known_hosts: node.path("known_hosts"), ..settings.clone() };
+    let only_node = Ssh { known_hosts: vec![node.path("known_hosts")], ..settings.clone() };
     let error = client().connect(&only_node, SOON).await.expect_err("the bastion is unknown");
     let SshError::Jump { source, .. } = &error else { panic!("{error:?}") };
     assert!(
@@ -55,7 +55,7 @@ async fn the_bastion_is_told_apart_from_the_node() {
         "{error:?}"
     );
 
-    let only_bastion = Ssh { known_hosts: bastion.path("known_hosts"), ..settings.clone() };
+    let only_bastion = Ssh { known_hosts: vec![bastion.path("known_hosts")], ..settings.clone() };
     let error = client().connect(&only_bastion, SOON).await.expect_err("the node is unknown");
     assert!(
         matches!(error, SshError::HostKeyUnknown { port, .. } if port == node.port),
@@ -63,9 +63,9 @@ async fn the_bastion_is_told_apart_from_the_node() {
     );
 
     drop(node);
-    fs::create_dir_all(settings.known_hosts.parent().expect("one")).expect("made");
+    fs::create_dir_all(settings.known_hosts[0].parent().expect("one")).expect("made");
     let settings = Ssh {
-        known_hosts: bastion.path("known_hosts"),
+        known_hosts: vec![bastion.path("known_hosts")],
         identity_files: vec![bastion.path("id")],
         ..settings
     };
@@ -93,8 +93,8 @@ async fn two_bastions_in_a_row() {
     let settings = through(&inner, &node);
     outer.authorize(&fs::read_to_string(node.path("id.pub")).expect("public"));
     let outer_key = fs::read_to_string(outer.path("known_hosts")).expect("there");
-    let known = fs::read_to_string(&settings.known_hosts).expect("there");
-    fs::write(&settings.known_hosts, known + &outer_key).expect("written");
+    let known = fs::read_to_string(&settings.known_hosts[0]).expect("there");
+    fs::write(&settings.known_hosts[0], known + &outer_key).expect("written");
     let first = Jump { user: None, host: "127.0.0.1".into(), port: Some(outer.port) };
     let settings = Ssh { jump: [vec![first], settings.jump].concat(), ..settings };
     let session = client().connect(&settings, SOON).await.expect("through both");

@@ -156,7 +156,7 @@ async fn another_host_in_its_place_is_not_logged_in_to() {
 async fn another_host_is_not_new_where_one_was_met() {
     let mut sshd = Sshd::start("");
     let host_key = HostKeyPolicy::AcceptNew;
-    let settings = Ssh { host_key, known_hosts: "/dev/null".into(), ..sshd.settings() };
+    let settings = Ssh { host_key, known_hosts: vec!["/dev/null".into()], ..sshd.settings() };
     let local = LocalSsh { record_host_keys: false, ..LocalSsh::default() };
     let client = Client::new(Arc::new(Nobody), local);
     let session = client.connect(&settings, SOON).await.expect("accepted");

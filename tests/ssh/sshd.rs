@@ -90,7 +90,10 @@ impl Sshd {
             identity_files: vec![self.path("id")],
             identities_only: false,
             jump: Vec::new(),
-            known_hosts: self.path("known_hosts"),
+            certificates: Vec::new(),
+            known_hosts: vec![self.path("known_hosts")],
+            // none of this machine's
+            global_known_hosts: Vec::new(),
             host_key: HostKeyPolicy::Strict,
             fingerprint: None,
             unset: Unset::default(),

@@ -223,7 +223,7 @@ pub const SSH: Section = Section {
             takes: "the path of a file",
             example: "~/.ssh/known_hosts",
             default: Is("~/.ssh/known_hosts"),
-            meaning: "the file that names the host keys to be trusted",
+            meaning: "the file that names the host keys to be trusted, beside `/etc/ssh/ssh_known_hosts`",
         },
         Field {
             name: "host_key",
@@ -329,7 +329,7 @@ pub const NODE_SSH: Section = Section {
             takes: "the path of a file",
             example: "~/.ssh/known_hosts",
             default: Depends("as in the top-level `ssh`"),
-            meaning: "the file that names the host keys to be trusted",
+            meaning: "the file that names the host keys to be trusted, beside `/etc/ssh/ssh_known_hosts`",
         },
         Field {
             name: "host_key",

@@ -99,7 +99,7 @@ fn ssh_errors() -> Vec<SshError> {
         port: 22,
         key_type: "ssh-ed25519".into(),
         fingerprint: fingerprint(),
-        known_hosts: known_hosts().into(),
+        known_hosts: Some(known_hosts().into()),
         line_to_add: "10.32.3.148 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl".into(),
         authority,
     }
@@ -119,7 +119,7 @@ fn ssh_errors() -> Vec<SshError> {
             source: io::ErrorKind::PermissionDenied.into(),
         },
         unknown(None),
-        unknown(Some(7)),
+        unknown(Some("/home/ops/.ssh/known_hosts:7".into())),
         SshError::HostCertificate {
             to: to(),
             offered: vec!["ssh-ed25519-cert-v01@openssh.com".into()],
