@@ -1,9 +1,10 @@
-//! Logging in: agent, key files, then a password, in OpenSSH's order.
+//! Logging in: agent, key files and their certificates, then a password, in OpenSSH's order.
 
 use std::path::{Path, PathBuf};
 
 use ssh2::{ErrorCode, KeyboardInteractivePrompt};
 
+use super::certificate;
 use super::clock::Clock;
 use super::keyfile::{self, KeyFile, KeyFileError};
 use super::prompt::Prompt;
@@ -77,6 +78,7 @@ pub(super) fn authenticate(
     } else if offers("keyboard-interactive") && matches!(login.keyboard_interactive()?, In) {
         return Ok(());
     }
+    login.certificates_left();
     login.tried.push(format!("the server takes {}", offered.replace(',', ", ")));
     Err(login.failed())
 }
@@ -157,7 +159,12 @@ impl Login<'_> {
         };
         // the key the inventory names goes first, so that a full agent cannot use up the attempts
         let named = self.settings.identity_files.iter();
-        let wanted: Vec<Vec<u8>> = named.filter_map(|p| keyfile::look(p).ok()?.public).collect();
+        let mut wanted: Vec<Vec<u8>> =
+            named.filter_map(|p| keyfile::look(p).ok()?.public).collect();
+        let certified = self.settings.certificates.iter().cloned();
+        let certified =
+            certified.chain(self.settings.identity_files.iter().map(|p| certificate::beside(p)));
+        wanted.extend(certified.filter_map(|c| certificate::read(&c).ok()));
         keys.sort_by_key(|k| !wanted.iter().any(|w| w == k.blob()));
         if self.settings.identities_only {
             keys.retain(|k| wanted.iter().any(|w| w == k.blob()));
@@ -207,27 +214,62 @@ impl Login<'_> {
                     continue;
                 }
             };
-            if key.public.as_ref().is_some_and(|p| self.shown.contains(p)) {
-                self.tried.push(format!("{what}: the agent tried it already"));
-                continue;
+            for (file, blob) in certificate::of(&self.settings.certificates, &path, &key) {
+                let what = format!("certificate {}", file.display());
+                if self.is_new(&what, Some(&blob))
+                    && matches!(self.key_file(&what, &path, &key, Some(&file))?, In)
+                {
+                    return Ok(In);
+                }
             }
-            if self.shown.len() >= MAX_KEYS {
-                self.tried.push(format!("{what}: not tried, the server would hang up"));
-                continue;
-            }
-            self.shown.push(key.public.clone().unwrap_or_default());
-            if let In = self.key_file(&what, &path, &key)? {
+            if self.is_new(&what, key.public.as_ref())
+                && matches!(self.key_file(&what, &path, &key, None)?, In)
+            {
                 return Ok(In);
             }
         }
         Ok(No)
     }
 
-    fn key_file(&mut self, what: &str, path: &Path, key: &KeyFile) -> Result<Outcome, SshError> {
+    /// Says of certificates that the configuration names and that were not shown to the server why not.
+    fn certificates_left(&mut self) {
+        for file in &self.settings.certificates {
+            let why = match certificate::read(file) {
+                Ok(blob) if self.shown.contains(&blob) => continue,
+                Ok(_) => "not tried, no key file is its own; where the agent alone holds its key, it needs the certificate too \
+                          (`ssh-add` takes both)"
+                    .to_owned(),
+                Err(e) => e.to_string(),
+            };
+            self.tried.push(format!("certificate {}: {why}", file.display()));
+        }
+    }
+
+    /// Whether a key or certificate may be shown to the server, which is noted.
+    fn is_new(&mut self, what: &str, public: Option<&Vec<u8>>) -> bool {
+        if public.is_some_and(|p| self.shown.contains(p)) {
+            self.tried.push(format!("{what}: the agent tried it already"));
+            return false;
+        }
+        if self.shown.len() >= MAX_KEYS {
+            self.tried.push(format!("{what}: not tried, the server would hang up"));
+            return false;
+        }
+        self.shown.push(public.cloned().unwrap_or_default());
+        true
+    }
+
+    fn key_file(
+        &mut self,
+        what: &str,
+        path: &Path,
+        key: &KeyFile,
+        certificate: Option<&Path>,
+    ) -> Result<Outcome, SshError> {
         let (session, user) = (self.session, self.settings.user.as_str());
         if !key.encrypted {
             self.arm();
-            let result = session.userauth_pubkey_file(user, None, path, None);
+            let result = session.userauth_pubkey_file(user, certificate, path, None);
             return self.outcome(what, result);
         }
         for attempt in 1..=QUESTIONS {
@@ -239,7 +281,8 @@ impl Login<'_> {
                 return Ok(No);
             };
             self.arm();
-            let result = session.userauth_pubkey_file(user, None, path, Some(passphrase.expose()));
+            let passphrase = Some(passphrase.expose());
+            let result = session.userauth_pubkey_file(user, certificate, path, passphrase);
             match result {
                 // neither the server's refusal nor the connection's end: the key could not be opened
                 Err(e) if !refused(&e) && !codes::ends_login(&e) => {}

@@ -31,6 +31,14 @@ pub(super) enum KeyFileError {
     NotAKey,
 }
 
+/// Takes the next length-prefixed string.
+pub(super) fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, tail) = rest.split_first_chunk::<4>()?;
+    let (field, tail) = tail.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+    *rest = tail;
+    Some(field)
+}
+
 /// Looks at `path`.
 pub(super) fn look(path: &Path) -> Result<KeyFile, KeyFileError> {
     let meta = fs::metadata(path)?;
@@ -64,12 +72,6 @@ fn parse(text: &str) -> Option<KeyFile> {
 
 /// The head of OpenSSH's own format: magic, cipher, kdf, kdf options, number of keys, first public key.
 fn parse_openssh(bytes: &[u8]) -> Option<KeyFile> {
-    fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-        let (len, tail) = rest.split_first_chunk::<4>()?;
-        let (field, tail) = tail.split_at_checked(u32::from_be_bytes(*len) as usize)?;
-        *rest = tail;
-        Some(field)
-    }
     let mut rest = bytes.strip_prefix(b"openssh-key-v1\0")?;
     let cipher = field(&mut rest)?;
     field(&mut rest)?;

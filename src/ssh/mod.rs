@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Client`] makes connections ([`client`]: deadline, tries; [`way`] and [`socket`]: jump hosts, TCP; [`hostkey`] and
-//! [`known_hosts`]: is it the node; [`auth`]: logging in). A [`Session`] is a handle on the thread that owns one
+//! [`known_hosts`]: is it the node; [`auth`]: logging in, with [`keyfile`] and [`certificate`]). A [`Session`] is a handle on the thread that owns one
 //! ([`driver`]), or on several ([`mod@line`]: lost ones, `MaxSessions`); each channel ([`opening`], [`channel`]) is an ordinary
 //! socket to its user. Nothing listens on this machine.
 
@@ -23,6 +23,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 mod auth;
+mod certificate;
 mod channel;
 mod client;
 mod clock;

@@ -261,3 +261,81 @@ async fn a_port_that_speaks_something_else() {
     assert!(matches!(error, SshError::Handshake { .. }), "{error:?}");
     other.join().expect("served");
 }
+
+/// Signs a public key as `sshd`'s authority for its users does, for the user `principal`.
+fn certify(sshd: &Sshd, key: &str, principal: &str) {
+    let text = |name: &str| sshd.path(name).to_str().expect("text").to_owned();
+    let (ca, public) = (text("ca"), text(&format!("{key}.pub")));
+    run("ssh-keygen", &["-q", "-s", &ca, "-I", "the user", "-n", principal, &public]);
+}
+
+/// One that believes an authority and knows no key.
+fn with_authority() -> (Sshd, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a folder");
+    keygen(&dir.path().join("ca"), "ed25519", "");
+    let sshd = Sshd::start(&format!("TrustedUserCAKeys {}", dir.path().join("ca.pub").display()));
+    fs::copy(dir.path().join("ca"), sshd.path("ca")).expect("copied");
+    fs::write(sshd.path("authorized_keys"), "").expect("written");
+    (sshd, dir)
+}
+
+#[tokio::test]
+async fn a_certificate_beside_the_key() {
+    let (sshd, _dir) = with_authority();
+    for (name, key_type, passphrase) in [
+        ("one", "ed25519", ""),
+        ("two", "ecdsa", ""),
+        ("three", "rsa", ""),
+        ("four", "ed25519", "sesame"),
+    ] {
+        keygen(&sshd.path(name), key_type, passphrase);
+        let settings = Ssh { identity_files: vec![sshd.path(name)], ..sshd.settings() };
+        let client = || Client::new(Arc::new(Answers::new(&["sesame"])), LocalSsh::default());
+        let error = client().connect(&settings, SOON).await.expect_err("not certified yet");
+        assert!(matches!(error, SshError::Auth { .. }), "{name}: {error:?}");
+        certify(&sshd, name, &user());
+        client().connect(&settings, SOON).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_configuration_names() {
+    let (sshd, _dir) = with_authority();
+    certify(&sshd, "id", &user());
+    fs::rename(sshd.path("id-cert.pub"), sshd.path("signed")).expect("moved");
+    let named = |file: &str| Ssh { certificates: vec![sshd.path(file)], ..sshd.settings() };
+    connect(&named("signed")).await.expect("logged in");
+    // the one of another key, and none at all
+    keygen(&sshd.path("other"), "ed25519", "");
+    certify(&sshd, "other", &user());
+    for (file, said) in [("other-cert.pub", "no key file is its own"), ("id.pub", "no certificate")]
+    {
+        let SshError::Auth { tried, .. } = connect(&named(file)).await.expect_err("not its own")
+        else {
+            panic!("another error")
+        };
+        let line = tried.iter().find(|t| t.starts_with("certificate "));
+        assert!(line.is_some_and(|l| l.contains(said)), "{tried:?}");
+    }
+    // for somebody else: refused, and said
+    certify(&sshd, "id", "somebody-else");
+    let error = connect(&sshd.settings()).await.expect_err("not for this user");
+    let SshError::Auth { tried, .. } = error else { panic!("{error:?}") };
+    let refused =
+        format!("certificate {}: refused by the server", sshd.path("id-cert.pub").display());
+    assert!(tried.contains(&refused), "{tried:?}");
+    // and the plain key is tried after it
+    sshd.authorize(&fs::read_to_string(sshd.path("id.pub")).expect("public"));
+    connect(&sshd.settings()).await.expect("with the key itself");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_agent_holds() {
+    let (sshd, _dir) = with_authority();
+    certify(&sshd, "id", &user());
+    let agent = Agent::start(sshd.path("agent")).await;
+    agent.add(&sshd.path("id"));
+    fs::remove_file(sshd.path("id-cert.pub")).expect("removed");
+    let settings = Ssh { identity_files: Vec::new(), ..sshd.settings() };
+    agent.client().connect(&settings, SOON).await.expect("by the agent");
+}
