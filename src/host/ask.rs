@@ -294,11 +294,8 @@ impl Mons {
     }
 
     fn ended(&self, node: &Node) -> HostError {
-        if let Some(why) = node.lost() {
-            return HostError {
-                lost: true,
-                ..HostError::new(format!("the SSH connection was lost: {why}"))
-            };
+        if let Some(lost) = node.lost_error() {
+            return lost;
         }
         let said = self.complaint.trim().lines().last().unwrap_or("it said nothing");
         HostError::new(format!("the client in the mon's container ended: {said}"))

@@ -121,6 +121,10 @@ impl From<SshError> for HostError {
     }
 }
 
+fn connection_lost(why: String) -> HostError {
+    SshError::Lost { why }.into()
+}
+
 impl Node {
     /// Runs a shell script as root, given on stdin so that nothing of it stands in a process list. Fails on an exit
     /// code other than 0, with the last line of stderr.
@@ -175,6 +179,22 @@ impl Node {
         self.session.as_ref()?.lost()
     }
 
+    /// The error of a lost connection, if it was lost.
+    pub(super) fn lost_error(&self) -> Option<HostError> {
+        self.lost().map(connection_lost)
+    }
+
+    /// What came of something, where an error may be that of a connection which was cut without a word: then it is called so,
+    /// and the connection is made again.
+    pub(super) async fn sure<T>(&self, result: Result<T, HostError>) -> Result<T, HostError> {
+        match (result, &self.session) {
+            (Err(error), Some(session)) if !error.lost => {
+                Err(session.lost_after_all().await.map_or(error, connection_lost))
+            }
+            (result, _) => result,
+        }
+    }
+
     /// Docker, or the error that says why not.
     pub(crate) fn docker(&self) -> Result<&bollard::Docker, HostError> {
         self.docker
@@ -186,11 +206,8 @@ impl Node {
     /// An error of Docker's, or that of the lost connection behind it.
     pub(crate) fn docker_error(&self, doing: &str, error: &bollard::errors::Error) -> HostError {
         use bollard::errors::Error;
-        if let Some(why) = self.lost() {
-            return HostError {
-                lost: true,
-                ..HostError::new(format!("the SSH connection was lost: {why}"))
-            };
+        if let Some(lost) = self.lost_error() {
+            return lost;
         }
         let said = match error {
             Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
@@ -203,19 +220,19 @@ impl Node {
 
 impl Host for Node {
     async fn observe(&self) -> Result<NodeFacts, HostError> {
-        self.look().await
+        self.sure(self.look().await).await
     }
 
     async fn ask(&self) -> Result<ClusterFacts, HostError> {
-        self.ask_cluster(true).await
+        self.sure(self.ask_cluster(true).await).await
     }
 
     async fn perform(&self, action: &Action, step: &StepReport) -> Result<(), HostError> {
-        self.carry_out(action, step).await
+        self.sure(self.carry_out(action, step).await).await
     }
 
     async fn logs(&self, daemon: &DaemonId, lines: usize) -> Result<Vec<String>, HostError> {
-        self.tail(&daemon.container(), lines).await
+        self.sure(self.tail(&daemon.container(), lines).await).await
     }
 
     async fn restore(&self) -> Result<bool, HostError> {

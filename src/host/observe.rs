@@ -28,7 +28,7 @@ impl Node {
         let (probe, docker) = tokio::join!(self.probe(), self.docker_facts());
         let mut facts = probe?;
         facts.image_keys = self.image_keys.get().copied();
-        facts.docker = match docker {
+        facts.docker = match self.sure(docker).await {
             Ok(docker) => Docker::Up(docker),
             Err(error) if error.lost => return Err(error),
             Err(error) => Docker::Down(error.what),

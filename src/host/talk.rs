@@ -80,12 +80,6 @@ impl Node {
                 LogOutput::StdIn { .. } => {}
             }
         }
-        match self.lost() {
-            Some(why) => Err(HostError {
-                lost: true,
-                ..HostError::new(format!("the SSH connection was lost: {why}"))
-            }),
-            None => Ok(()),
-        }
+        self.lost_error().map_or(Ok(()), Err)
     }
 }

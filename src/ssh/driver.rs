@@ -17,8 +17,13 @@ use super::codes;
 use super::opening::{Opening, Progress, Request, What};
 use super::{Session, SshError};
 
-/// Idle for this long, the connection says something, for the firewalls in between.
-const IDLE: Duration = Duration::from_secs(30);
+/// Silent for this long, the other end is asked for a sign of life: the firewalls in between forget what is idle, and what
+/// was cut without a word behind a jump host or a NAT never ends by itself.
+const IDLE: Duration = Duration::from_secs(20);
+/// What it gets to answer. Together 45 s, which is what the kernel takes where the cable is cut (see [`super::socket`]).
+const ANSWER: Duration = Duration::from_secs(25);
+/// The same for a connection to another host, whose kernel tries for two minutes.
+const ANSWER_OF_ANOTHER: Duration = Duration::from_secs(150);
 /// What sshd gets to close the channels once nobody uses the connection.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// A close has nothing to ask libssh2 for, so its answer may be overlooked for this long.
@@ -71,6 +76,8 @@ struct Driver {
     unused: bool,
     turn: usize,
     last_io: Instant,
+    /// When the other end was last heard of.
+    heard: Instant,
 }
 
 impl Driver {
@@ -92,6 +99,7 @@ impl Driver {
             unused: false,
             turn: 0,
             last_io: Instant::now(),
+            heard: Instant::now(),
         }
     }
 
@@ -255,7 +263,7 @@ impl Driver {
         let next = if nap {
             NAP
         } else {
-            IDLE.saturating_sub(self.last_io.elapsed()).max(Duration::from_millis(200))
+            self.patience().unwrap_or_default().max(Duration::from_millis(200))
         };
         let timeout = Timespec {
             tv_sec: i64::try_from(next.as_secs()).unwrap_or(i64::MAX),
@@ -277,8 +285,6 @@ impl Driver {
             self.channels[i].caller_gone();
         }
         match polled {
-            Ok(0) if nap => {}
-            Ok(0) => self.keep_alive(out_blocked)?,
             Ok(_) => {
                 if wake.contains(PollFlags::IN) {
                     let mut count = [0; 8];
@@ -293,22 +299,39 @@ impl Driver {
                     self.queue.push_back(Request { what: What::Probe, reply: None });
                 }
             }
-            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(e) => return Err(End::Lost(e.to_string())),
+        }
+        if socket.contains(PollFlags::IN) {
+            self.heard = Instant::now();
+        } else if self.patience().is_none() {
+            return self.doubt();
         }
         Ok(())
     }
 
-    /// Only while nothing is half sent: libssh2 forgets the unsent part of this packet.
-    fn keep_alive(&mut self, out_blocked: bool) -> Result<(), End> {
-        self.last_io = Instant::now();
-        if out_blocked {
-            return Ok(());
+    /// How much longer the other end may be silent; `None`: it was for too long.
+    fn patience(&self) -> Option<Duration> {
+        let silent = self.heard.elapsed();
+        let (limit, silent) = match &self.opening {
+            None if self.queue.is_empty() => (IDLE, silent),
+            None => return Some(IDLE), // the next turn asks something anyhow
+            Some(opening) => match opening.request.what {
+                What::Tcp(..) => (ANSWER_OF_ANOTHER, silent.min(opening.begun.elapsed())),
+                _ => (ANSWER, silent.min(opening.begun.elapsed())),
+            },
+        };
+        limit.checked_sub(silent).filter(|left| !left.is_zero())
+    }
+
+    /// Asks for a sign of life, for which a channel is opened: whatever the answer, it is one. Not libssh2's own keepalive,
+    /// which needs no answer and forgets the unsent part of its packet. Where an answer is awaited already, it will not come.
+    fn doubt(&mut self) -> Result<(), End> {
+        if let Some(opening) = &self.opening {
+            let silent = self.heard.elapsed().min(opening.begun.elapsed()).as_secs();
+            return Err(End::Lost(format!("the other end has not answered for {silent} s")));
         }
-        self.session.set_keepalive(false, 2);
-        match self.session.keepalive_send() {
-            Err(e) if !codes::again(&e) => Err(End::Lost(codes::reason(&e))),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.queue.push_back(Request { what: What::Probe, reply: None });
+        Ok(())
     }
 }

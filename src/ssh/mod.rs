@@ -47,8 +47,8 @@ use line::Line;
 use opening::{Opened, Request, What};
 pub use prompt::{Nobody, Prompt, Prompts};
 
-/// How long a server may take to open a channel. It usually takes a round trip. Longer than the kernel takes to see that the
-/// other end is gone (50 s, see [`socket`]): what is lost is to be called so, for then it is made again.
+/// How long a server may take to open a channel. It usually takes a round trip. Longer than it takes to see that the other
+/// end is gone (50 s, see [`socket`] and [`driver`]): what is lost is to be called so, for then it is made again.
 const OPENING: Duration = Duration::from_mins(1);
 
 /// A logged-in connection. Clones share it; it ends when the last clone and the last stream are dropped. Where the server
@@ -189,6 +189,15 @@ impl Session {
     /// Why the connection ended, if it has.
     pub fn lost(&self) -> Option<String> {
         self.0.now().lost.get().cloned()
+    }
+
+    /// Why the connection is lost, if it is: one that may have been cut without a word is asked for a sign of life first.
+    /// For whoever got no answer in time, from the node or from Docker on it.
+    pub async fn lost_after_all(&self) -> Option<String> {
+        let now = self.0.now();
+        // whatever comes back, the server is there; and where nothing does, the driver ends the connection
+        drop(now.open(What::Probe).await);
+        now.lost.get().cloned()
     }
 
     /// A connection to a Unix socket on the node. It ends like any socket does when the connection is lost, so a

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream as StdUnix;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -17,7 +18,7 @@ pub(super) enum What {
     Tcp(String, u16),
     /// A command.
     Exec(String),
-    /// Nothing: it only makes the connection read.
+    /// Nothing: it makes the connection read, and the other end answer.
     Probe,
 }
 
@@ -52,6 +53,7 @@ pub(super) struct Request {
 /// A request that is being worked on.
 pub(super) struct Opening {
     pub(super) request: Request,
+    pub(super) begun: Instant,
     /// Open already; of a command, its start is still to be confirmed.
     channel: Option<ssh2::Channel>,
 }
@@ -70,7 +72,7 @@ pub(super) enum Progress {
 
 impl Opening {
     pub(super) fn new(request: Request) -> Self {
-        Self { request, channel: None }
+        Self { request, begun: Instant::now(), channel: None }
     }
 
     /// One step further.

@@ -13,7 +13,7 @@ use crate::sshd::Sshd;
 use crate::{SOON, connect};
 
 /// Serves a little of Docker's API at `socket` while the test runs.
-fn serve(socket: &Path) {
+pub(crate) fn serve(socket: &Path) {
     let listener = UnixListener::bind(socket).expect("bound");
     tokio::spawn(async move {
         while let Ok((peer, _)) = listener.accept().await {

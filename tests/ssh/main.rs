@@ -4,6 +4,7 @@
 //! in `tests/lab_access.rs`.
 
 mod config;
+mod cut;
 mod docker;
 mod host_key;
 mod jump;
