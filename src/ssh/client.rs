@@ -85,6 +85,34 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Who is to be logged in to, and what one try has of the one before it.
+struct Destination<'a> {
+    settings: &'a Ssh,
+    /// The jump host's connection that leads there.
+    via: Option<&'a Session>,
+    clock: Arc<Clock>,
+    met: Met,
+}
+
+impl<'a> Destination<'a> {
+    fn new(settings: &'a Ssh, via: Option<&'a Session>, deadline: Duration, met: Met) -> Self {
+        let clock = Arc::new(Clock::start(address(settings), deadline));
+        Self { settings, via, clock, met }
+    }
+
+    async fn socket(&self) -> Result<Socket, SshError> {
+        Socket::open(self.settings, self.via, &self.clock).await
+    }
+
+    /// The error for a server that has nothing to show but a certificate, where that is what it is.
+    async fn certificate(&self) -> Option<SshError> {
+        let offered = async { self.socket().await.ok()?.offered().await.ok() };
+        let offered = tokio::time::timeout(self.clock.left(), offered).await.ok()??;
+        offer::certificates_only(&offered)
+            .then(|| SshError::HostCertificate { to: address(self.settings), offered })
+    }
+}
+
 fn hop(settings: &Ssh) -> Hop {
     (settings.user.clone(), settings.host.clone(), settings.port)
 }
@@ -132,8 +160,7 @@ impl Client {
         let (via, mut hops) = self.jump(settings, deadline).await?;
         hops.push(hop(settings));
         // the jump hosts' share is not this node's
-        let clock = Arc::new(Clock::start(address(settings), deadline));
-        self.login(settings, via.as_ref(), &clock, &self.met(hops)).await
+        self.login(&Destination::new(settings, via.as_ref(), deadline, self.met(hops))).await
     }
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
@@ -165,9 +192,9 @@ impl Client {
                 via = Some(session.clone());
                 continue;
             }
-            let clock = Arc::new(Clock::start(address(&bastion), deadline));
-            let login = self.login(&bastion, via.as_ref(), &clock, &self.met(way.clone())).await;
-            let session = login.map_err(|source| SshError::Jump {
+            let met = self.met(way.clone());
+            let to = Destination::new(&bastion, via.as_ref(), deadline, met);
+            let session = self.login(&to).await.map_err(|source| SshError::Jump {
                 host: address(&bastion),
                 source: Box::new(source),
             })?;
@@ -179,20 +206,12 @@ impl Client {
 
     /// Tries again where another connection may do better: the server hung up while the user typed a passphrase, it took
     /// no more logins at that moment, or it showed another of its keys than the pinned one.
-    async fn login(
-        &self,
-        settings: &Ssh,
-        via: Option<&Session>,
-        clock: &Arc<Clock>,
-        met: &Met,
-    ) -> Result<Session, SshError> {
-        match self.let_in(settings, via, clock, met).await {
-            Err(SshError::Lost { .. }) if clock.was_asked() => {
-                self.attempt(settings, via, clock, met, None).await
-            }
+    async fn login(&self, to: &Destination<'_>) -> Result<Session, SshError> {
+        match self.let_in(to).await {
+            Err(SshError::Lost { .. }) if to.clock.was_asked() => self.attempt(to, None).await,
             Err(mismatch @ SshError::FingerprintMismatch { .. }) => {
                 for family in hostkey::FAMILIES {
-                    match self.attempt(settings, via, clock, met, Some(family)).await {
+                    match self.attempt(to, Some(family)).await {
                         // it has no such key, or that is not the one either
                         Err(SshError::FingerprintMismatch { .. } | SshError::Handshake { .. }) => {}
                         other => return other,
@@ -201,29 +220,23 @@ impl Client {
                 Err(mismatch)
             }
             Err(failed @ SshError::Handshake { .. }) => {
-                Err(certificate(settings, via, clock).await.unwrap_or(failed))
+                Err(to.certificate().await.unwrap_or(failed))
             }
             other => other,
         }
     }
 
     /// A server that hangs up before it has said who it is may have too many who are about to log in (`MaxStartups`).
-    async fn let_in(
-        &self,
-        settings: &Ssh,
-        via: Option<&Session>,
-        clock: &Arc<Clock>,
-        met: &Met,
-    ) -> Result<Session, SshError> {
-        let mut result = self.attempt(settings, via, clock, met, None).await;
+    async fn let_in(&self, to: &Destination<'_>) -> Result<Session, SshError> {
+        let mut result = self.attempt(to, None).await;
         for pause in BUSY {
             match &result {
                 Err(SshError::Handshake { why, .. })
-                    if codes::hung_up(why) && clock.left() > pause => {}
+                    if codes::hung_up(why) && to.clock.left() > pause => {}
                 _ => break,
             }
             tokio::time::sleep(pause).await;
-            match self.attempt(settings, via, clock, met, None).await {
+            match self.attempt(to, None).await {
                 // gone altogether: what it did first says more
                 Err(SshError::Connect { .. }) => break,
                 other => result = other,
@@ -234,38 +247,27 @@ impl Client {
 
     async fn attempt(
         &self,
-        settings: &Ssh,
-        via: Option<&Session>,
-        clock: &Arc<Clock>,
-        met: &Met,
+        to: &Destination<'_>,
         family: Option<&'static str>,
     ) -> Result<Session, SshError> {
-        let socket = Socket::open(settings, via, clock).await?;
-        let (settings, local) = (settings.clone(), self.0.local.clone());
-        let (prompt, thread_clock, met) = (self.0.prompt.clone(), clock.clone(), met.clone());
+        let socket = to.socket().await?;
+        let (settings, local) = (to.settings.clone(), self.0.local.clone());
+        let (prompt, clock, met) = (self.0.prompt.clone(), to.clock.clone(), to.met.clone());
         let establish =
-            move || establish(socket, &settings, &local, &*prompt, &thread_clock, &met, family);
+            move || establish(socket, &settings, &local, &*prompt, &clock, &met, family);
         let (ready, mut is_ready) = oneshot::channel();
         let session = driver::spawn(establish, ready)?;
         loop {
             // libssh2 keeps the deadline by itself; this is for what it cannot watch, such as a hanging agent
-            let patience = clock.left() + Duration::from_millis(500);
+            let patience = to.clock.left() + Duration::from_millis(500);
             match tokio::time::timeout(patience, &mut is_ready).await {
                 Ok(Ok(result)) => return result.map(|()| session),
                 Ok(Err(_)) => return Err(SshError::Lost { why: "its thread ended".into() }),
-                Err(_) if clock.left().is_zero() => return Err(clock.timeout()),
+                Err(_) if to.clock.left().is_zero() => return Err(to.clock.timeout()),
                 Err(_) => {}
             }
         }
     }
-}
-
-/// The error for a server that has nothing to show but a certificate, where that is what it is.
-async fn certificate(settings: &Ssh, via: Option<&Session>, clock: &Clock) -> Option<SshError> {
-    let offered = async { Socket::open(settings, via, clock).await.ok()?.offered().await.ok() };
-    let offered = tokio::time::timeout(clock.left(), offered).await.ok()??;
-    offer::certificates_only(&offered)
-        .then(|| SshError::HostCertificate { to: address(settings), offered })
 }
 
 /// On the connection's own thread: handshake, host key, login. The second value is our own handle on the socket, to
