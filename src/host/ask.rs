@@ -3,18 +3,17 @@
 //! A `ceph` process takes one to two seconds of a small machine's CPU before it has asked anything. One process on
 //! librados, which every image with the `ceph` tool has, answers as fast as the mons do; so waiting can be by asking.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::HostError;
+use super::exec::Started;
 use super::node::Node;
 use crate::daemon::DaemonId;
 use crate::facts::{ClusterFacts, cluster};
@@ -28,8 +27,7 @@ const COMMAND_SECONDS: u64 = 60;
 
 /// The process and its two ends.
 pub(super) struct Mons {
-    input: Pin<Box<dyn AsyncWrite + Send>>,
-    output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
+    run: Started,
     /// What has come and is not a whole line yet.
     partial: Vec<u8>,
     /// What the process said on stderr.
@@ -201,33 +199,13 @@ impl Node {
     }
 
     async fn start_client(&self) -> Result<Mons, HostError> {
-        let docker = self.docker()?;
         let own = || DaemonId::mon(&self.name).container();
         let container = self.mon_container.map_or_else(own, str::to_owned);
         let seconds = CONNECT_SECONDS.to_string();
-        let start = async {
-            let options = CreateExecOptions {
-                attach_stdin: Some(true),
-                attach_stdout: Some(true),
-                attach_stderr: Some(true),
-                cmd: Some(vec!["python3", "-c", CLIENT, &seconds]),
-                ..CreateExecOptions::default()
-            };
-            let exec = docker.create_exec(&container, options).await?;
-            docker.start_exec(&exec.id, None::<StartExecOptions>).await
-        };
-        let started = timeout(Duration::from_secs(30), start)
-            .await
-            .map_err(|_| {
-                HostError::new("Docker did not start a process in the mon's container within 30 s")
-            })?
-            .map_err(|e| self.docker_error("run a program in the mon's container", &e))?;
-        let StartExecResults::Attached { output, input } = started else {
-            return Err(HostError::new(
-                "Docker gave no streams to a process in the mon's container",
-            ));
-        };
-        let mut client = Mons { input, output, partial: Vec::new(), complaint: String::new() };
+        let argv = ["python3", "-c", CLIENT, &seconds];
+        let doing = "run a program in the mon's container";
+        let run = self.start_in(&container, &argv, true, doing).await?;
+        let mut client = Mons { run, partial: Vec::new(), complaint: String::new() };
         client.reply(self, Duration::from_secs(CONNECT_SECONDS + 20)).await?;
         Ok(client)
     }
@@ -242,8 +220,8 @@ impl Mons {
         let mut line = serde_json::to_vec(question).map_err(|e| HostError::new(e.to_string()))?;
         line.push(b'\n');
         let sent = async {
-            self.input.write_all(&line).await?;
-            self.input.flush().await
+            self.run.input.write_all(&line).await?;
+            self.run.input.flush().await
         };
         let sent = timeout(Duration::from_secs(30), sent).await;
         if !matches!(sent, Ok(Ok(()))) {
@@ -279,7 +257,7 @@ impl Mons {
                 let rest = self.partial.split_off(end + 1);
                 return Ok(std::mem::replace(&mut self.partial, rest));
             }
-            match self.output.next().await {
+            match self.run.output.next().await {
                 Some(Ok(LogOutput::StdErr { message })) => {
                     self.complaint.push_str(&String::from_utf8_lossy(&message));
                 }

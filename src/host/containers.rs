@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
@@ -12,10 +10,9 @@ use tokio::time::timeout;
 
 use super::HostError;
 use super::node::Node;
-use crate::daemon::{ContainerSpec, DaemonId, LABEL_SPEC};
+use crate::daemon::{ContainerSpec, LABEL_SPEC};
 
 const CALL: Duration = Duration::from_secs(90);
-const EXEC: Duration = Duration::from_secs(180);
 /// Seconds a daemon gets to end by itself.
 const STOP_SECONDS: i32 = 60;
 
@@ -82,44 +79,6 @@ impl Node {
             .await
             .map_err(|f| f.error)?;
         self.run(spec).await
-    }
-
-    /// Runs a program in a daemon's container; an exit code other than 0 is an error with what it said.
-    pub(super) async fn exec(&self, daemon: &DaemonId, argv: &[String]) -> Result<(), HostError> {
-        let docker = self.docker()?;
-        let what = argv.join(" ");
-        let run = async {
-            let options = CreateExecOptions {
-                attach_stdout: Some(true),
-                attach_stderr: Some(true),
-                cmd: Some(argv.iter().map(String::as_str).collect()),
-                ..CreateExecOptions::default()
-            };
-            let id = docker.create_exec(&daemon.container(), options).await?.id;
-            let mut said = Vec::new();
-            if let StartExecResults::Attached { mut output, .. } =
-                docker.start_exec(&id, None::<StartExecOptions>).await?
-            {
-                while let Some(item) = output.next().await {
-                    if let LogOutput::StdErr { message } | LogOutput::StdOut { message } = item? {
-                        said.extend_from_slice(&message);
-                    }
-                }
-            }
-            Ok::<_, Error>((docker.inspect_exec(&id).await?.exit_code, said))
-        };
-        let (code, said) = timeout(EXEC, run)
-            .await
-            .map_err(|_| {
-                HostError::new(format!("`{what}` did not end within {} s", EXEC.as_secs()))
-            })?
-            .map_err(|e| self.docker_error(&format!("run `{what}`"), &e))?;
-        if code == Some(0) {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&said);
-        let last = said.trim().lines().last().unwrap_or("it said nothing");
-        Err(HostError::new(format!("`{what}` failed: {last}")))
     }
 
     /// The last lines of a container's log, both streams.

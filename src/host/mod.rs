@@ -17,6 +17,7 @@ use crate::plan::Action;
 
 mod ask;
 mod containers;
+mod exec;
 mod files;
 mod firewall;
 mod image;
