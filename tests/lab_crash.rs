@@ -21,7 +21,14 @@ fn killed_at(lab: &Lab, what: &str, is: impl Fn(&Value) -> bool) {
         );
         if left.iter().all(String::is_empty) { Ok(()) } else { Err(format!("{left:.400?}")) }
     });
-    let up = lab.cephdock(&inventory, &["up", "--json"]).exits(0);
+    let mut up = lab.start_cephdock(&inventory, &["up", "--json"]);
+    up.wait_for("a first stage", 120, |e| e["event"] == "stage-started");
+    // somebody ends what holds the lock there: it is taken again, and the run goes on
+    lab.sh("B2", "pkill -KILL -f '^sh -c command -v flock'");
+    let up = up.end("up", 420).exits(0);
+    let warned = up.events_of("warning");
+    let again = |w: &Value| w["message"] == "the lock on it had ended and has been taken again";
+    assert!(warned.iter().any(|w| w["node"] == "B2" && again(w)), "{}", up.all());
     let fsid = up.summary()["fsid"].as_str().expect("an fsid").to_owned();
     assert_eq!(up.summary()["health"], "HEALTH_OK");
     for (node, seen) in NODES.iter().zip(fsids) {

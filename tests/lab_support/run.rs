@@ -121,6 +121,23 @@ impl Running {
         }
     }
 
+    /// Waits for its end: its exit code and everything that it printed.
+    pub(crate) fn end(mut self, what: &str, seconds: u64) -> Run {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{what} did not end within {seconds} s:\n{}", self.seen.join("\n"))
+                }
+            }
+        }
+        let status = self.child.wait().expect("it ends");
+        let (code, out) = (status.code().unwrap_or(-1), self.seen.join("\n"));
+        Run { what: what.into(), code, out, err: String::new() }
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
