@@ -10,8 +10,8 @@ use crate::check::{Finding, Level, Topic, Went};
 use crate::inventory::NodeName;
 
 use super::screen::{Screen, Tone};
-use super::table::{NBSP, table};
-use super::text::{bytes, clean, count, cut, put, wrap};
+use super::table::{NBSP, table, wrap_held};
+use super::text::{bytes, clean, count, cut, put};
 
 /// What was found. `--json` prints it as one object whose `event` is `check`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -197,16 +197,9 @@ fn indent(out: &mut String, text: &str, indent: usize, screen: &Screen) {
             if c == ' ' && code { NBSP } else { c }
         })
         .collect();
-    for line in wrap_at_spaces(&held, screen.width.saturating_sub(indent)) {
+    for line in wrap_held(&held, screen.width.saturating_sub(indent)) {
         writeln!(out, "{:indent$}{}", "", line.replace(NBSP, " ")).unwrap_or_default();
     }
-}
-
-/// [`wrap`] breaks at every white space, the one that does not break included.
-fn wrap_at_spaces(text: &str, width: usize) -> Vec<String> {
-    const HOLD: char = '\u{e000}'; // no text has it
-    let held = text.replace(NBSP, &HOLD.to_string());
-    wrap(&held, width).into_iter().map(|line| line.replace(HOLD, &NBSP.to_string())).collect()
 }
 
 fn conclusion(view: &CheckView) -> String {

@@ -155,7 +155,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// What stands in backticks is a command up to this many characters; more is text from elsewhere with stray ones.
-const COMMAND: usize = 200;
+pub(super) const COMMAND: usize = 200;
 
 /// The words of a text. What stands in backticks is one word, however wide: the first half of a command that is broken
 /// (`dd` without its `count=`) is another command.

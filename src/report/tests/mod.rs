@@ -12,6 +12,7 @@ use super::{Failure, error, text};
 mod checks;
 mod errors;
 mod run;
+mod tables;
 mod views;
 mod volumes;
 
