@@ -9,6 +9,24 @@ pub fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(codes, _)| codes.contains(&code)).map(|(_, line)| *line)
 }
 
+/// What to do about all checks of these codes, in one line; of one that is not known, where it is explained.
+pub fn what_to_do<'a>(codes: impl Iterator<Item = &'a str>) -> String {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for code in codes {
+        match advice(code) {
+            Some(line) if known.contains(&line) => {}
+            Some(line) => known.push(line),
+            None => unknown.push(code),
+        }
+    }
+    let mut lines: Vec<String> = known.into_iter().map(str::to_owned).collect();
+    if !unknown.is_empty() || lines.is_empty() {
+        let what = if unknown.is_empty() { "the warning".into() } else { unknown.join(", ") };
+        lines.push(format!("`cephdock ceph -- health detail` explains {what}"));
+    }
+    lines.join("; ")
+}
+
 pub(super) const ADVICE: &[(&[&str], &str)] = &[
     (
         &[Check::NO_MON],

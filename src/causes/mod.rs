@@ -18,7 +18,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use health::advice;
+pub use health::{advice, what_to_do};
 
 /// A known cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -26,6 +26,7 @@ const SAMPLES: &[(&str, &[&str], &str)] = &[
     ("host/plugins.rs", &["name", "alias", "remote"], "rexray/rbd:latest"),
     ("host/containers.rs", &["name", "spec.daemon.container()"], "osd-3"),
     ("host/packages.rs", &["name"], "rbd"),
+    ("host/wait.rs", &["advice"], "`cephdock ceph -- health detail` explains the warning"),
     ("host/wait.rs", &["seen"], "5 of 6 OSDs are up; osd.3 not up"),
     ("host/wait.rs", &["condition"], "the cluster to be healthy"),
     ("host/firewall.rs", &["network"], "10.32.3.0/24"),

@@ -109,11 +109,21 @@ struct Made {
     id: usize,
     file: &'static str,
     function: String,
+    /// In the order in which they were found.
+    number: usize,
 }
 
 impl Made {
     fn of(kind: &str, parts: Vec<(Role, &'static Expr, Scope)>) -> Self {
-        Self { kind: kind.into(), parts, adds: false, id: 0, file: "", function: String::new() }
+        Self {
+            kind: kind.into(),
+            parts,
+            adds: false,
+            id: 0,
+            file: "",
+            function: String::new(),
+            number: 0,
+        }
     }
 }
 
@@ -179,7 +189,9 @@ impl<'s> Sites<'s> {
     /// What is made of arguments that nobody is seen to give, as of a closure that another function calls.
     fn unreached(&mut self) {
         let made = self.made.iter().filter(|(frame, _)| !self.reached.contains(frame));
-        let all: Vec<Made> = made.flat_map(|(_, all)| all.clone()).filter(|m| !m.adds).collect();
+        let mut all: Vec<Made> =
+            made.flat_map(|(_, all)| all.clone()).filter(|m| !m.adds).collect();
+        all.sort_by_key(|made| made.number);
         for made in all {
             let mut sentence = Sentence { what: None, why: None, hint: None };
             for (role, expr, scope) in &made.parts {
@@ -246,9 +258,10 @@ impl<'s> Sites<'s> {
             match argument {
                 Some(frame) => {
                     let (file, function) = (self.scope.file, self.name());
+                    let number = self.made.values().map(Vec::len).sum();
                     let all = self.made.entry(frame).or_default();
                     if !all.iter().any(|m| m.id == id && m.kind == made.kind) {
-                        all.push(Made { id, file, function, ..made.clone() });
+                        all.push(Made { id, file, function, number, ..made.clone() });
                     }
                 }
                 None if !here.contains(&sentence) => here.push(sentence),
