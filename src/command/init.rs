@@ -116,7 +116,11 @@ fn ask(look: Look, wishes: &mut Wishes) -> Result<Vec<String>, Exit> {
     let hosts: Vec<String> =
         hosts.split([' ', ',']).filter(|h| !h.is_empty()).map(str::to_owned).collect();
     if hosts.is_empty() {
-        return Err(usage(look, "no host was named".into(), ""));
+        return Err(usage(
+            look,
+            "no host was named".into(),
+            "such as `root@10.32.3.147`; `--node NAME=ADDRESS` takes your word for one",
+        ));
     }
     if wishes.user.is_none() {
         let user = question(look, "The login on them [root, or what ~/.ssh/config says]:")?;

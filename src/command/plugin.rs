@@ -28,12 +28,18 @@ pub(super) async fn run(global: &Global, options: &Mirror) -> Exit {
     };
     let (remote, alias) = (tagged(&options.plugin), mirrored(&options.plugin, &options.registry));
     if is_from(&remote, &options.registry) && remote == alias {
-        return failed(format!("{remote} is in that registry"), None, Exit::Usage);
+        let hint = format!(
+            "nothing has to be copied: name it in the inventory, `driver: {remote}` under `volumes:`"
+        );
+        return failed(format!("{remote} is in that registry"), Some(hint), Exit::Usage);
     }
     if let Some(only) = &options.node {
+        let names: Vec<&str> = loaded.inventory.nodes.iter().map(|n| n.name.as_str()).collect();
+        let hint = format!("it has {}", names.join(", "));
         loaded.inventory.nodes.retain(|n| n.name == *only);
         if loaded.inventory.nodes.is_empty() {
-            return failed(format!("the inventory has no node called {only}"), None, Exit::Usage);
+            let what = format!("the inventory has no node called {only}");
+            return failed(what, Some(hint), Exit::Usage);
         }
     }
     let cluster = &loaded.inventory.cluster;

@@ -214,7 +214,8 @@ impl Local {
         let start = docker.start_container(NAME, None::<query::StartContainerOptions>);
         match self.call("start the container", start).await? {
             Some(()) => Ok(()),
-            None => Err(HostError::new(format!("the container {NAME} has gone meanwhile"))),
+            None => Err(HostError::new(format!("the container {NAME} has gone meanwhile"))
+                .hint("run the same command again")),
         }
     }
 
@@ -248,6 +249,7 @@ impl Local {
 
 fn late(doing: &str) -> HostError {
     HostError::new(format!("Docker did not {doing} within {} s", CALL.as_secs()))
+        .hint("see what it waits for, often a disk (`journalctl -u docker`, `dmesg`); then run the same command again")
 }
 
 fn seen(labels: &HashMap<String, String>) -> Thing<VolumeSeen> {

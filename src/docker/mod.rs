@@ -125,7 +125,7 @@ impl DockerUnreachable {
             || has("no such file")
             || has("connection refused")
         {
-            "start Docker on the node: systemctl start docker".into()
+            "start Docker on the node: `systemctl start docker`".into()
         } else {
             "check `docker version` on the node; the forwarded socket also needs `AllowStreamLocalForwarding yes` and \
              `AllowTcpForwarding yes` in its sshd_config"

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::HostError;
 use super::exec::Started;
 use super::node::Node;
+use super::{HostError, NO_MON};
 use crate::daemon::DaemonId;
 use crate::facts::{ClusterFacts, cluster};
 use crate::plan::MonCommand;
@@ -233,20 +233,16 @@ impl Mons {
     }
 
     async fn reply(&mut self, node: &Node, deadline: Duration) -> Result<Vec<Answer>, HostError> {
-        let line = match timeout(deadline, self.line(node)).await {
-            Ok(line) => line?,
-            Err(_) => {
-                return Err(HostError::new(format!(
-                    "no mon answered within {} s",
-                    deadline.as_secs()
-                )));
-            }
+        let Ok(line) = timeout(deadline, self.line(node)).await else {
+            let what = format!("no mon answered within {} s", deadline.as_secs());
+            return Err(HostError::new(what).hint(NO_MON));
         };
+        let line = line?;
         let reply: Reply = serde_json::from_slice(&line).map_err(|e| {
             HostError::new(format!("the client in the mon's container printed no JSON: {e}"))
         })?;
         match reply.error {
-            Some(error) => Err(HostError::new(format!("no mon answers ({error})"))),
+            Some(error) => Err(HostError::new(format!("no mon answers ({error})")).hint(NO_MON)),
             None => Ok(reply.results),
         }
     }

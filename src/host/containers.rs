@@ -8,8 +8,8 @@ use bollard::query_parameters as query;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::HostError;
 use super::node::Node;
+use super::{HostError, docker_late};
 use crate::daemon::{ContainerSpec, LABEL_SPEC};
 
 const CALL: Duration = Duration::from_secs(90);
@@ -64,9 +64,11 @@ impl Node {
         let docker = self.docker()?;
         let name = spec.daemon.container();
         if self.label(&name).await?.is_none() {
-            return Err(HostError::new(format!(
-                "the container {name} is not cephdock's; it was left alone"
-            )));
+            let what = format!("the container {name} is not cephdock's; it was left alone");
+            let hint = format!(
+                "give it another name on the node (`docker rename {name} OTHER`), or remove it if nobody needs it; then run the same command again"
+            );
+            return Err(HostError::new(what).hint(hint));
         }
         let stop = query::StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
         let paused = docker.unpause_container(&name).await; // a frozen process cannot end by itself
@@ -99,7 +101,7 @@ impl Node {
         };
         let text = timeout(CALL, read)
             .await
-            .map_err(|_| HostError::new(format!("Docker gave no log of {name}")))?
+            .map_err(|_| docker_late(&format!("give the log of {name}"), CALL))?
             .map_err(|e| self.docker_error("read a log", &e))?;
         Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
@@ -116,14 +118,7 @@ impl Node {
                 gone: matches!(e, Error::DockerResponseServerError { status_code: 404, .. }),
                 error: self.docker_error(doing, &e),
             }),
-            Err(_) => Err(Failed {
-                conflict: false,
-                gone: false,
-                error: HostError::new(format!(
-                    "Docker did not {doing} within {} s",
-                    CALL.as_secs()
-                )),
-            }),
+            Err(_) => Err(Failed { conflict: false, gone: false, error: docker_late(doing, CALL) }),
         }
     }
 }

@@ -10,8 +10,8 @@ use futures_util::Stream;
 use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 
-use super::HostError;
 use super::node::Node;
+use super::{DOCKER_HANGS, HostError, docker_late};
 use crate::daemon::DaemonId;
 use crate::event::Said;
 
@@ -50,9 +50,7 @@ impl Node {
             let id = docker.create_exec(container, options).await?.id;
             Ok((docker.start_exec(&id, None::<StartExecOptions>).await?, id))
         };
-        let started = timeout(START, start).await.map_err(|_| {
-            HostError::new(format!("Docker did not {doing} within {} s", START.as_secs()))
-        })?;
+        let started = timeout(START, start).await.map_err(|_| docker_late(doing, START))?;
         match started.map_err(|e| self.docker_error(doing, &e))? {
             (StartExecResults::Attached { output, input }, id) => Ok(Started { id, input, output }),
             (StartExecResults::Detached, _) => {
@@ -88,8 +86,8 @@ impl Node {
             Said::Out(bytes) | Said::Err(bytes) => said.extend_from_slice(bytes),
         };
         let ended = timeout(END, self.run_in(daemon, argv, &mut keep)).await;
-        let late = |_| HostError::new(format!("`{what}` did not end within {} s", END.as_secs()));
-        if ended.map_err(late)?? == 0 {
+        let late = || format!("`{what}` did not end within {} s", END.as_secs());
+        if ended.map_err(|_| HostError::new(late()).hint(DOCKER_HANGS))?? == 0 {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&said);

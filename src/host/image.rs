@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{HostError, StepReport};
+use super::{DOCKER_HANGS, HostError, StepReport, docker_late};
 use crate::daemon::LABEL_LOOK;
 use crate::docker::image::{self, ImageError};
 use crate::event::Unit;
@@ -80,10 +80,7 @@ impl Node {
         match inspect {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(e)) => Err(self.docker_error(&format!("find {reference} in {file}"), &e)),
-            Err(_) => Err(HostError::new(format!(
-                "Docker did not answer within {} s",
-                DEADLINE.as_secs()
-            ))),
+            Err(_) => Err(docker_late(&format!("find {reference}"), DEADLINE)),
         }
     }
 
@@ -121,10 +118,9 @@ impl Node {
         let said = timeout(DEADLINE, look)
             .await
             .map_err(|_| {
-                HostError::new(format!(
-                    "a container of {reference} did not end within {} s",
-                    DEADLINE.as_secs()
-                ))
+                let seconds = DEADLINE.as_secs();
+                let what = format!("a container of {reference} did not end within {seconds} s");
+                HostError::new(what).hint(DOCKER_HANGS)
             })?
             .map_err(|e| self.docker_error(&format!("run a container of {reference}"), &e))?;
         let keys = match String::from_utf8_lossy(&said).trim() {
@@ -135,9 +131,11 @@ impl Node {
                     .hint("name an image that does, such as quay.io/ceph/ceph:v19"));
             }
             other => {
-                return Err(HostError::new(format!(
-                    "a container of {reference} gave no answer: {other:?}"
-                )));
+                let what = format!("a container of {reference} gave no answer: {other:?}");
+                let hint = format!(
+                    "is it an image of Ceph's? `docker run --rm {reference} ceph --version` on the node tells"
+                );
+                return Err(HostError::new(what).hint(hint));
             }
         };
         self.image_keys.get_or_init(|| keys);

@@ -309,7 +309,9 @@ impl Node {
                 let mut said = String::new();
                 drop(timeout(DEADLINE, stderr.read_to_string(&mut said)).await);
                 let complaint = said.lines().rev().map(str::trim).find(|l| !l.is_empty());
-                let error = HostError::new(complaint.unwrap_or("it said nothing"));
+                let error = HostError::new(
+                    complaint.unwrap_or("the shell that was to hold it ended and said nothing"),
+                );
                 let lost = self.lost().is_some();
                 Err(HostError { lost, ..error })
             }

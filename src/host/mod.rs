@@ -81,6 +81,19 @@ fn quote(text: &str) -> Result<String, HostError> {
     quoted.map_err(|e| HostError::new(format!("{text:?} cannot be given to a shell: {e}")))
 }
 
+/// What to do about a Docker that does not answer.
+const DOCKER_HANGS: &str = "see on the node what Docker waits for, often a disk (`journalctl -u docker`, `dmesg`); then run the same command again";
+
+/// What to do where no mon answers.
+const NO_MON: &str =
+    "`cephdock status` shows the mons: more than half of them have to run and reach each other";
+
+/// Docker took too long.
+fn docker_late(doing: &str, after: Duration) -> HostError {
+    HostError::new(format!("Docker did not {doing} within {} s", after.as_secs()))
+        .hint(DOCKER_HANGS)
+}
+
 /// Why something on a node failed. The node's name is added where it is reported.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{what}")]

@@ -11,7 +11,7 @@ use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBu
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{HostError, quote};
+use super::{HostError, docker_late, quote};
 use crate::daemon::{DaemonId, Kind, LABEL_FSID, LABEL_ID, LABEL_KIND, LABEL_LOOK, LABEL_SPEC};
 use crate::facts::{
     ContainerFact, ContainerState, Docker, DockerFacts, NodeFacts, OurLabels, probe,
@@ -52,9 +52,7 @@ impl Node {
 
     async fn docker_facts(&self) -> Result<DockerFacts, HostError> {
         let docker = self.docker()?;
-        let late = |_| {
-            HostError::new(format!("Docker did not answer within {} s", DOCKER_DEADLINE.as_secs()))
-        };
+        let late = |_| docker_late("answer", DOCKER_DEADLINE);
         timeout(DOCKER_DEADLINE, async {
             let all = ListContainersOptionsBuilder::default().all(true).build();
             let (list, image, version, plugin) = tokio::join!(

@@ -17,6 +17,7 @@ use super::managers::{
 use super::node::Node;
 use super::{HostError, StepReport, quote};
 use crate::facts::PackageManager;
+use crate::ssh::SshError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -158,17 +159,16 @@ impl Node {
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         match exit.wait().await {
             Err(error) => error.into(),
-            Ok(exit) => HostError::new(format!("the installation was cut off ({exit}): {said}")),
+            Ok(exit) => HostError::new(format!("the installation was cut off ({exit}): {said}"))
+                .hint("run the same command again, which goes on where it ended"),
         }
     }
 
     fn cut_off(&self, manager: PackageManager, error: &std::io::Error) -> HostError {
         match self.lost() {
-            Some(why) => HostError {
-                lost: true,
-                ..HostError::new(format!("the SSH connection was lost: {why}"))
-            },
-            None => HostError::new(format!("{manager} could not be listened to: {error}")),
+            Some(why) => SshError::Lost { why }.into(),
+            None => HostError::new(format!("{manager} could not be listened to: {error}"))
+                .hint("run the same command again, which goes on where it ended"),
         }
     }
 
@@ -187,6 +187,7 @@ impl Node {
                 ),
                 ..e
             }
+            .hint("run `rbd --version` on the node; what it misses comes with the package installed anew")
         })
     }
 

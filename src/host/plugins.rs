@@ -116,7 +116,8 @@ impl Node {
         let removed = plugin::remove(docker, name).await;
         removed.map_err(|error| match error {
             ImageError::Docker(e) => self.docker_error(&format!("remove the plugin {name}"), &e),
-            other => HostError::new(format!("the removal of the plugin {name}: {other}")),
+            other => HostError::new(format!("the removal of the plugin {name}: {other}"))
+                .hint("`docker plugin ls` on the node shows how it is; run the same command again"),
         })
     }
 

@@ -17,6 +17,8 @@ use crate::plan::{ProgramSpec, Verb};
 const SILENCE: Duration = Duration::from_secs(60);
 /// Writing it to a slow disk and starting it once.
 const TO_THE_END: Duration = Duration::from_secs(120);
+/// What to do where a program does not get there.
+const SLOW: &str = "is the node's disk stuck, or the way to it slow? Run the same command again";
 /// A unit is given 130 s to end what it is at, and systemd's 90 s to be ready.
 const SERVICE: Duration = Duration::from_secs(260);
 /// Lines of its journal that go with an error about a unit.
@@ -66,7 +68,8 @@ impl Node {
                 Ok(Err(_)) => break,
                 Err(_) => {
                     let seconds = SILENCE.as_secs();
-                    return Err(HostError::new(format!("it took nothing in for {seconds} s")));
+                    let what = format!("it took nothing of the program in for {seconds} s");
+                    return Err(HostError::new(what).hint(SLOW));
                 }
             }
             sent += chunk.len() as u64;
@@ -79,7 +82,9 @@ impl Node {
             run.exit.wait().await
         };
         let exit = timeout(TO_THE_END, end).await.map_err(|_| {
-            HostError::new(format!("the program was not in place {} s later", TO_THE_END.as_secs()))
+            let seconds = TO_THE_END.as_secs();
+            let what = format!("the program was sent, and is not in place {seconds} s later");
+            HostError::new(what).hint(SLOW)
         })??;
         if exit.success() {
             return Ok(());

@@ -140,7 +140,7 @@ impl Node {
 
 fn late(doing: &str, after: Duration) -> HostError {
     HostError::new(format!("Docker did not {doing} within {} s", after.as_secs()))
-        .hint("see the journal of cephdock-volume-driver there, and `cephdock status`")
+        .hint("see `journalctl -u cephdock-volume-driver` there, and `cephdock status`")
 }
 
 fn body(name: &str, image: &str, driver: &str, script: &str) -> ContainerCreateBody {

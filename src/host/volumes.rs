@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::node::Node;
-use super::{Fleet, HostError, quote};
+use super::{Fleet, HostError, NO_MON, docker_late, quote};
 use crate::daemon::{DaemonId, LABEL_KIND};
 use crate::event::Said;
 use crate::facts::Seen;
@@ -163,13 +163,12 @@ echo {number} >"$f"
                 pause *= 2;
                 if pause > FORGET {
                     return Err(HostError::new(format!("its Docker still has a volume {name}"))
-                        .hint(
-                            "somebody has made it again, or the driver there does not reach Ceph",
+                        .hint(format!("somebody has made it again, or the driver there does not reach Ceph: `cephdock volume inspect {name}` shows which"),
                         ));
                 }
             }
         };
-        let late = |_| HostError::new(format!("Docker did not say within {} s", LOOK.as_secs()));
+        let late = |_| docker_late("say whether it still has the volume", LOOK);
         timeout(LOOK, asks).await.map_err(late)?
     }
 
@@ -224,13 +223,18 @@ fn container(c: ContainerSummary) -> Container {
     }
 }
 
+fn out_of_reach() -> HostError {
+    HostError::new("the node cannot be reached any more")
+        .hint("run the same command again once it answers")
+}
+
 /// What librbd means by an error number.
 fn explain(errno: i32, said: &str) -> HostError {
     let error = HostError::new(said.to_owned());
     match errno {
         16 => error.hint("somebody has just begun to use it; `cephdock volume inspect` says who"),
-        30 => error.hint("it is mapped exclusively, and nobody may change it meanwhile"),
-        39 => error.hint("it has snapshots, or volumes were made from them"),
+        30 => error.hint("nobody may change it while it is mapped exclusively: stop the containers that use it first"),
+        39 => error.hint("it has snapshots, or volumes were made from them: remove those first (`cephdock volume inspect` names them)"),
         28 | 122 => error.hint("there is no room left: add OSDs, or remove what nobody needs"),
         107 | 110 => error.hint("Ceph does not answer in time: `cephdock status` says how it is"),
         _ => error,
@@ -270,7 +274,7 @@ impl Fleet<Node> {
         ask: &Value,
         deadline: Duration,
     ) -> Result<Value, HostError> {
-        let mut failed = HostError::new("no mon runs on the nodes that were reached");
+        let mut failed = HostError::new("no mon runs on the nodes that were reached").hint(NO_MON);
         for (name, host) in self.mons(facts) {
             match host.rbd(ask, deadline).await {
                 Ok(answer) => return Ok(answer),
@@ -302,7 +306,8 @@ impl Fleet<Node> {
             ask.extend(more.clone());
         }
         // through one mon only: what failed there may have been done
-        let (_, host) = self.mons(facts).next().ok_or_else(|| HostError::new("no mon runs"))?;
+        let (_, host) =
+            self.mons(facts).next().ok_or_else(|| HostError::new("no mon runs").hint(NO_MON))?;
         host.rbd(&ask, CHANGE).await.map(drop)
     }
 
@@ -321,9 +326,7 @@ impl Fleet<Node> {
 
     /// Does one cure.
     pub async fn cure(&self, facts: &Facts, cure: &Cure) -> Result<(), HostError> {
-        let host = |node: &NodeName| {
-            self.get(node).ok_or_else(|| HostError::new("the node cannot be reached any more"))
-        };
+        let host = |node: &NodeName| self.get(node).ok_or_else(out_of_reach);
         match cure {
             Cure::LetGo { node, number, image_id, mounts } => {
                 host(node)?.let_go(*number, image_id, mounts).await
@@ -351,7 +354,7 @@ impl Fleet<Node> {
         let snap = self.change_image(facts, target, "snap-create", &more);
         let Some(mounted) = mounted else { return snap.await.map(|()| true) };
         let host = self.get(&mounted.node);
-        let host = host.ok_or_else(|| HostError::new("the node cannot be reached any more"))?;
+        let host = host.ok_or_else(out_of_reach)?;
         let by_itself = host.freeze(&mounted.at).await?;
         let made = snap.await;
         let thawed = host.thaw(&mounted.at, &by_itself).await;
@@ -361,7 +364,7 @@ impl Fleet<Node> {
     /// Grows a mounted filesystem.
     pub async fn grow_filesystem(&self, to: &Online) -> Result<(), HostError> {
         let host = self.get(&to.node);
-        let host = host.ok_or_else(|| HostError::new("the node cannot be reached any more"))?;
+        let host = host.ok_or_else(out_of_reach)?;
         host.grow_filesystem(to).await
     }
 }

@@ -18,10 +18,11 @@ const NARROW: usize = 12;
 /// hold no escape sequences; text from elsewhere goes through [`super::text::clean`] first.
 pub fn table(head: &[&str], rows: &[Vec<String>], indent: usize, screen: &Screen) -> String {
     let width = screen.width.saturating_sub(indent);
-    let held: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| hold(c)).collect()).collect();
-    let mut lines = arranged(head, &held, Some(width));
+    let kept: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|c| hold(c)).collect()).collect();
+    let mut lines = arranged(head, &kept, Some(width));
     let mut commands =
-        held.iter().flatten().flat_map(|cell| cell.split(' ')).filter(|w| is_command(w));
+        kept.iter().flatten().flat_map(|cell| cell.split(' ')).filter(|w| is_command(w));
     if !commands.all(|c| lines.iter().any(|line| line.contains(c))) {
         let widths = widths(head, rows, width);
         let broken = |row: &Vec<String>| {

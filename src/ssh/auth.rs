@@ -91,7 +91,7 @@ impl Login<'_> {
 
     /// The question for a passphrase found nobody to answer it.
     fn nobody(&mut self) {
-        self.remedy = Some("run it on a terminal, or load the key with ssh-add first".into());
+        self.remedy = Some("run it on a terminal, or load the key with `ssh-add` first".into());
     }
 
     fn failed(&mut self) -> SshError {
@@ -208,7 +208,7 @@ impl Login<'_> {
                 Ok(key) => key,
                 Err(e) => {
                     if let KeyFileError::Exposed { .. } = e {
-                        self.remedy = Some(format!("chmod 600 {}", path.display()));
+                        self.remedy = Some(format!("`chmod 600 {}`", path.display()));
                     }
                     self.tried.push(format!("{what}: {e}"));
                     continue;

@@ -82,7 +82,8 @@ fn fill(settings: &Ssh, said: &str, home: Option<&Path>) -> Result<Ssh, String> 
         user.clone_into(&mut out.user);
     }
     if let Some(port) = one("port").filter(|_| settings.unset.port) {
-        let port: u16 = port.parse().map_err(|_| format!("Port {port} is none"))?;
+        let port: u16 =
+            port.parse().map_err(|_| format!("Port {port} is not the number of a port"))?;
         if port != UNSET_PORT {
             out.port = port;
         }

@@ -238,7 +238,7 @@ fn mountable(option: &str) -> bool {
 fn mount_hint(odd: &str) -> &'static str {
     match odd {
         "ro" => {
-            "for a volume that nobody writes to say ro=true; for one container, -v NAME:/PATH:ro"
+            "for a volume that nobody writes to say ro=true; for one container, `-v NAME:/PATH:ro`"
         }
         "" => "write them with commas between: mount-options=noatime,nodiratime",
         _ => "use those of the filesystem, such as noatime",

@@ -182,6 +182,10 @@ fn sentences_are_in_the_houses_style() {
     let mut wrong = Vec::new();
     for site in &FOUND.sites {
         for sentence in &site.sentences {
+            if sentence.speaks() && sentence.hint.is_none() && HINTED.contains(&site.kind.as_str())
+            {
+                wrong.push(format!("{} {}: it does not say what to do", site.file, site.function));
+            }
             for text in sentence.texts() {
                 let said = filled(site.file, text, false);
                 for fault in faults(site, text, &said) {
@@ -199,6 +203,35 @@ fn sentences_are_in_the_houses_style() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Errors that people meet as they are, and that nothing is added to.
+const HINTED: &[&str] = &["Trouble", "Wrong", "Refusal", "Finding", "Problem"];
+
+/// Words that begin a command and no sentence.
+const COMMANDS: &[&str] = &[
+    "cephdock up",
+    "cephdock volume ",
+    "cephdock status",
+    "cephdock check",
+    "cephdock reset",
+    "cephdock ceph ",
+    "docker rm ",
+    "docker stop ",
+    "docker start ",
+    "docker pull ",
+    "docker logs ",
+    "docker plugin ",
+    "docker volume ",
+    "rbd snap ",
+    "rbd unmap ",
+    "rbd feature ",
+    "rbd map ",
+    "systemctl ",
+    "journalctl ",
+    "chmod 6",
+    "wipefs ",
+    "usermod ",
+];
+
 fn faults(site: &Site, text: &Text, said: &str) -> Vec<&'static str> {
     let mut faults = Vec::new();
     let mut fault = |is: bool, what| faults.extend(is.then_some(what));
@@ -208,6 +241,13 @@ fn faults(site: &Site, text: &Text, said: &str) -> Vec<&'static str> {
     let bare = said.trim_start_matches("it ").trim();
     fault(bare == "failed" || bare == "error", "it does not say what");
     fault(said.lines().any(|l| l.trim_start().contains("  ")), "two spaces");
+    let own = text.pieces.iter().map(|piece| match piece {
+        Piece::Text(text) => text.as_str(),
+        Piece::Hole { .. } => "…",
+    });
+    let outside: String = own.collect::<String>().split('`').step_by(2).collect();
+    let command = COMMANDS.iter().any(|c| outside.contains(c));
+    fault(command, "a command stands outside of backticks, where it may be broken");
     let structures = text.pieces.iter().any(|piece| match piece {
         // text from elsewhere is shown in quotes; all else has words of its own
         Piece::Hole { name, debug: true, .. } => sample::of(site.file, name).is_none(),

@@ -227,7 +227,7 @@ async fn not_at_all() {
     let ways: Vec<_> = error.tried.iter().map(|(via, _)| *via).collect();
     assert_eq!(ways, [Via::ForwardedSocket, Via::DialStdio]);
     assert!(matches!(error.tried[1].1, Failure::Helper { .. }), "{error:?}");
-    assert_eq!(error.hint().expect("one"), "start Docker on the node: systemctl start docker");
+    assert_eq!(error.hint().expect("one"), "start Docker on the node: `systemctl start docker`");
 
     sshd.kill();
     let error = docker::connect(&session, socket, true, SOON).await.expect_err("no node");

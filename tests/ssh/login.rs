@@ -102,7 +102,7 @@ async fn a_key_file_others_can_read() {
     let sshd = Sshd::start("");
     fs::set_permissions(sshd.path("id"), fs::Permissions::from_mode(0o644)).expect("set");
     let error = connect(&sshd.settings()).await.expect_err("refused");
-    assert_eq!(error.hint().expect("one"), format!("chmod 600 {}", sshd.path("id").display()));
+    assert_eq!(error.hint().expect("one"), format!("`chmod 600 {}`", sshd.path("id").display()));
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ fn what_unsticking_found() {
             finding(
                 Some("B3"),
                 "the running container web refers to data, which Docker keeps for driver cephdock",
-                Err("it runs: stop it first (docker stop web)".into()),
+                Err("it runs: stop it first (`docker stop web`)".into()),
             ),
         ],
         notes: vec![

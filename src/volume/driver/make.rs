@@ -177,7 +177,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             return Err(Trouble::new(
                 format!("volume {name} has {count} snapshot(s), which would go with it"),
                 format!(
-                    "remove them first: rbd snap ls {0}/{name}; rbd snap rm {0}/{name}@SNAPSHOT",
+                    "remove them first: `rbd snap ls {0}/{name}` lists them, `rbd snap rm {0}/{name}@SNAPSHOT` removes one",
                     known.pool
                 ),
             ));

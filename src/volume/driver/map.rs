@@ -112,7 +112,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
                 self.settings.node
             ),
             format!(
-                "take it away from the image: rbd feature disable {}/{name} {list}",
+                "take it away from the image: `rbd feature disable {}/{name} {list}`",
                 known.pool
             ),
         )))

@@ -165,7 +165,10 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
         });
         match timeout(limit, receiver).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Trouble::new("the driver failed", "see its journal, and try again")),
+            Ok(Err(_)) => Err(Trouble::new(
+                "the volume driver broke off",
+                "see `journalctl -u cephdock-volume-driver` on this node, and try again",
+            )),
             Err(_) => Err(Trouble::new(
                 format!("this takes longer than {} s", limit.as_secs()),
                 "see how Ceph is (`ceph -s`), and try again",
@@ -435,7 +438,7 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
             Kind::Exists | Kind::Busy | Kind::Locked | Kind::NotEmpty | Kind::Other => {
                 Trouble::new(
                     format!("volume {name}: {said}"),
-                    "see `dmesg` and the journal of cephdock-volume-driver on this node, and try again",
+                    "see `dmesg` and `journalctl -u cephdock-volume-driver` on this node, and try again",
                 )
             }
         }

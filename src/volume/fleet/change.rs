@@ -207,7 +207,7 @@ pub fn remove(facts: &Facts, name: &str) -> Result<Removal, Refusal> {
         return Err(Refusal::new(
             Kind::Refused,
             format!("volume {name} has snapshots, which would go with it: {}", names.join(", ")),
-            format!("remove them first: cephdock volume snap rm {name} {}", names[0]),
+            format!("remove them first: `cephdock volume snap rm {name} {}`", names[0]),
         ));
     }
     blind(facts, image)?;

@@ -220,7 +220,7 @@ fn references(facts: &Facts, name: &str, plan: &mut Plan) {
             container.name
         );
         let cure = if container.running {
-            Err(format!("it runs: stop it first (docker stop {})", container.name))
+            Err(format!("it runs: stop it first (`docker stop {}`)", container.name))
         } else if driver == "cephdock" && !able.contains(node) {
             Err("the driver does not run there, and Docker forgets nothing without its word: `cephdock up`".into())
         } else {

@@ -316,7 +316,16 @@ impl Visit<'static> for Sites<'_> {
             }
         } else {
             let text = it.tokens.to_string();
-            let names = ["HostError", "Trouble", "Refusal", "Finding", "Failure", "RbdError"];
+            let names = [
+                "HostError",
+                "Trouble",
+                "Refusal",
+                "Finding",
+                "Failure",
+                "RbdError",
+                "Wrong",
+                "Found",
+            ];
             let name = it.path.segments.last().expect("a name").ident.to_string();
             if name != "matches" && names.iter().any(|n| text.contains(n)) {
                 self.unread.insert(format!("{}: {name}!", self.scope.file));
