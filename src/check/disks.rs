@@ -8,16 +8,15 @@ pub(super) fn may_be_formatted(evidence: &Evidence) -> Vec<Found> {
     if evidence.whose.is_err() {
         // whether an OSD on a disk is of this cluster cannot be told
         for (node, facts) in evidence.seen() {
-            let theirs = facts.disks.iter().filter(|(_, d)| d.content != DiskContent::Blank);
-            for (path, _) in theirs {
+            let is_osd = |content: &DiskContent| matches!(content, DiskContent::BlueStore(_));
+            for (path, _) in facts.disks.iter().filter(|(_, d)| is_osd(&d.content)) {
                 found.push(
-                    Found::unchecked(&node.name, format!("{path} is not blank"))
+                    Found::unchecked(&node.name, format!("{path} is not blank: it carries an OSD"))
                         .why("whether it is of this cluster cannot be told now")
                         .fix("see what is said about ceph and login first"),
                 );
             }
         }
-        return found;
     }
     let why = "a disk is only formatted when nothing is on it";
     for finding in &evidence.obstacles.disks {

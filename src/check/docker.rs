@@ -1,7 +1,7 @@
 //! The container engine.
 
 use super::{Evidence, Found};
-use crate::facts::Docker;
+use crate::facts::{Docker, DockerFacts};
 
 /// The first that lets threads be made in images as new as Ceph's: glibc 2.34 calls `clone3`, which earlier seccomp
 /// profiles refuse in a way that glibc takes for an error (Docker's release notes, 20.10.10).
@@ -36,6 +36,11 @@ pub(super) fn answers(evidence: &Evidence) -> Vec<Found> {
     found
 }
 
+/// Podman answers by Docker's API, as a component of this name (seen with Podman 4.3).
+pub(super) fn is_podman(docker: &DockerFacts) -> bool {
+    docker.components.iter().any(|c| c == "Podman Engine")
+}
+
 /// Something else, or something less.
 pub(super) fn kind(evidence: &Evidence) -> Vec<Found> {
     let mut found = Vec::new();
@@ -44,7 +49,7 @@ pub(super) fn kind(evidence: &Evidence) -> Vec<Found> {
         let security = evidence.survey(&node.name).and_then(|s| s.engine.as_ref());
         let security = security.map(|e| e.security.as_slice()).unwrap_or_default();
         let has = |name: &str| docker.components.iter().any(|c| c == name);
-        if has("Podman Engine") {
+        if is_podman(docker) {
             found.push(
                 Found::fail(&node.name, "what answers as Docker is Podman")
                     .why("its containers do not come back after a reboot, and its API lacks parts")
@@ -65,7 +70,8 @@ pub(super) fn age(evidence: &Evidence) -> Vec<Found> {
     let mut found = Vec::new();
     for (node, facts) in evidence.seen() {
         let Some(docker) = facts.docker.up() else { continue };
-        if version(&docker.version).is_some_and(|v| v < OLDEST) {
+        // Podman's versions are its own
+        if !is_podman(docker) && version(&docker.version).is_some_and(|v| v < OLDEST) {
             let (a, b, c) = OLDEST;
             found.push(
                 Found::fail(

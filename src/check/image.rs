@@ -2,6 +2,7 @@
 
 use super::{Evidence, Found, listed};
 use crate::facts::{NodeFacts, Seen};
+use crate::image::runs;
 use crate::inventory::Node;
 
 /// Nodes on which a daemon is to run.
@@ -13,11 +14,12 @@ fn has(facts: &NodeFacts) -> bool {
     facts.docker.up().is_some_and(|d| d.image.is_some())
 }
 
-/// A node that has the image needs no registry.
+/// A node that has the image needs no registry. Podman does not ask one for Docker's clients.
 pub(super) fn registry(evidence: &Evidence) -> Vec<Found> {
     let image = &evidence.want.cluster.image;
     let mut found = Vec::new();
-    for (node, _) in need(evidence).filter(|(_, facts)| !has(facts)) {
+    let asks = |facts: &NodeFacts| !facts.docker.up().is_some_and(super::docker::is_podman);
+    for (node, _) in need(evidence).filter(|(_, facts)| !has(facts) && asks(facts)) {
         let registry = evidence.survey(&node.name).and_then(|s| s.registry.as_ref());
         if let Some(Seen::Unknown(why)) = registry {
             found.push(
@@ -44,28 +46,64 @@ fn in_dockers_words(machine: &str) -> &str {
     }
 }
 
+/// The architecture whose images a node runs: its Docker's, which may be another one than its kernel's.
+fn architecture_of(facts: &NodeFacts) -> &str {
+    let docker = facts.docker.up().map(|d| d.arch.as_str()).filter(|arch| !arch.is_empty());
+    docker.unwrap_or_else(|| in_dockers_words(&facts.arch))
+}
+
+/// Whether the image that a node has is the one that its daemons will run: no other comes from the archive.
+fn stays(evidence: &Evidence, facts: &NodeFacts) -> bool {
+    let archive = evidence.want.cluster.image_archive.as_ref();
+    let archived = archive.and_then(|a| a.archived.as_ref());
+    let has = facts.docker.up().and_then(|d| d.image.as_ref());
+    archived.zip(has).is_none_or(|(archived, has)| archived.image.same(has))
+}
+
 pub(super) fn architecture(evidence: &Evidence) -> Vec<Found> {
+    let image = &evidence.want.cluster.image;
     let mut found = Vec::new();
-    for (node, facts) in need(evidence) {
-        let registry = evidence.survey(&node.name).and_then(|s| s.registry.as_ref());
-        let Some(Seen::Value(registered)) = registry else { continue };
-        let own = in_dockers_words(&facts.arch);
-        if !registered.architectures.is_empty() && !registered.architectures.contains(own) {
-            found.push(
-                Found::fail(
-                    &node.name,
-                    format!(
-                        "it is an {own} machine, and {} is for {}",
-                        evidence.want.cluster.image,
-                        listed(&registered.architectures)
-                    ),
-                )
+    let mut wrong = |node: &Node, own: &str, what: String, fix: String| {
+        found.push(
+            Found::fail(&node.name, format!("it is an {own} machine, and {what}"))
                 .why("none of its programs runs there")
-                .fix("name an image that is made for it, or for both"),
+                .fix(fix),
+        );
+    };
+    for (node, facts) in need(evidence) {
+        let Some(survey) = evidence.survey(&node.name) else { continue };
+        let own = architecture_of(facts);
+        if has(facts) {
+            let held = survey.held.as_deref().filter(|held| !runs(own, held));
+            if let Some(held) = held.filter(|_| stays(evidence, facts)) {
+                wrong(
+                    node,
+                    own,
+                    format!("the image {image} on it is for {held}"),
+                    format!("`docker rmi {image}` on it, and name an image that is made for {own}"),
+                );
+            }
+        } else if let Some(Seen::Value(registered)) = &survey.registry
+            && !registered.architectures.is_empty()
+            && !registered.architectures.iter().any(|a| runs(own, a))
+        {
+            wrong(
+                node,
+                own,
+                format!("{image} is for {}", listed(&registered.architectures)),
+                "name an image that is made for it, or for both".into(),
             );
         }
     }
     found
+}
+
+/// The archive's image: the planner would not send it there.
+pub(super) fn archive(evidence: &Evidence) -> Vec<Found> {
+    let found = |f: &crate::plan::Finding| {
+        Found::fail(&f.node, &f.what).why("none of its programs runs there").fix(f.hint.clone())
+    };
+    evidence.obstacles.archive.iter().map(found).collect()
 }
 
 pub(super) fn same_everywhere(evidence: &Evidence) -> Vec<Found> {

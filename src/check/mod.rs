@@ -258,6 +258,7 @@ const CHECKS: &[Check] = &[
     of(Topic::Image, net::surveyed),
     of(Topic::Image, image::registry),
     of(Topic::Image, image::architecture),
+    of(Topic::Image, image::archive),
     of(Topic::Image, image::same_everywhere),
     of(Topic::Room, net::surveyed),
     of(Topic::Room, room::memory),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::paths::ways;
 use super::{CHECKS, Evidence, Level, Report, Topic, Went, before_up, clock, run};
+use crate::facts::bluestore::Label;
 use crate::facts::firewall::{Firewalld, Running, Zone};
 use crate::facts::survey::{
     Attempt, Came, Clock, Engine, Fare, Large, Listener, Paths, Registered, Space, Survey,
@@ -15,8 +16,10 @@ use crate::facts::{
     PackageManager, RbdModule, Seen,
 };
 use crate::identity::Identity;
+use crate::image::ImageFact;
+use crate::image::archive::Archived;
 use crate::inventory::file::{Loaded, parse};
-use crate::inventory::{Inventory, NodeName};
+use crate::inventory::{ImageArchive, Inventory, NodeName};
 use crate::plan::obstacles;
 
 const YAML: &str = "cluster: {public_network: 10.32.3.0/24, cluster_network: 10.99.0.0/24}\nnodes:
@@ -63,7 +66,11 @@ fn node(n: u8) -> NodeFacts {
             module: RbdModule::Loadable,
             ..ClientFacts::default()
         },
-        docker: Docker::Up(DockerFacts { version: "26.1.5".into(), ..DockerFacts::default() }),
+        docker: Docker::Up(DockerFacts {
+            version: "26.1.5".into(),
+            arch: "amd64".into(),
+            ..DockerFacts::default()
+        }),
         ..NodeFacts::default()
     };
     if n == 1 {
@@ -87,6 +94,7 @@ fn survey() -> Survey {
             security: vec!["name=seccomp,profile=builtin".into()],
         }),
         registry: Some(Seen::Value(Registered { architectures: ["amd64".to_owned()].into() })),
+        held: None,
     }
 }
 
@@ -165,14 +173,15 @@ impl World {
 
     fn evidence(&self) -> Evidence<'_> {
         let want = self.want();
-        let id = Identity::mint(want, [7; 48], 1_700_000_000);
-        let whose = crate::converge::adopt(want, &self.facts).map(|_| ());
+        let new = Identity::mint(want, [7; 48], 1_700_000_000);
+        let whose = crate::converge::adopt(want, &self.facts);
+        let id = whose.as_ref().ok().map(|id| id.as_ref().unwrap_or(&new));
         Evidence {
             want,
             warnings: &self.loaded.warnings,
             facts: &self.facts,
-            whose,
-            obstacles: obstacles(want, &self.facts, &id),
+            obstacles: obstacles(want, &self.facts, id),
+            whose: whose.map(|_| ()),
             surveys: self.surveys.clone(),
             clocks: self.clocks.clone(),
             paths: Some(self.paths.clone()),
@@ -198,6 +207,22 @@ fn nothing_is_found_where_nothing_is_wrong() {
 
 /// What is wrong, what it is about, how bad it is, on which node, and words of what is said.
 type Case = (fn(&mut World), Topic, Level, Option<u8>, &'static [&'static str]);
+
+/// A whole OSD, of a cluster that nobody knows.
+fn osd() -> DiskContent {
+    DiskContent::BlueStore(Label {
+        osd_uuid: uuid::Uuid::from_u128(1),
+        whoami: Some(4),
+        ceph_fsid: Some(uuid::Uuid::from_u128(2)),
+        complete: true,
+    })
+}
+
+fn archive(architecture: &str) -> ImageArchive {
+    let architectures = [architecture.to_owned()].into();
+    let archived = Archived { image: ImageFact::default(), bytes: 1 << 30, architectures };
+    ImageArchive { path: "/srv/ceph.tar".into(), archived: Some(archived) }
+}
 
 const BLOCKED: &str = "No route to host";
 
@@ -279,6 +304,11 @@ const CASES: &[Case] = &[
         Topic::Disks, Level::Fail, Some(1), &["/dev/sdb (100 GiB) is not blank: a filesystem (ext4)", "wipefs"]),
     (|w| { w.facts(1).disks.get_mut("/dev/sdb").unwrap().content = DiskContent::Missing; w.facts(1).docker = Docker::Down("off".into()); },
         Topic::Disks, Level::Fail, Some(1), &["there is no /dev/sdb"]),
+    (|w| { w.facts.nodes.insert(name(2), Seen::Unknown("off".into())); w.facts(1).disks.get_mut("/dev/sdb").unwrap().content = osd(); },
+        Topic::Disks, Level::Unchecked, Some(1), &["/dev/sdb is not blank", "cannot be told now"]),
+    // nobody's OSD, whoever has the identity
+    (|w| { w.facts.nodes.insert(name(2), Seen::Unknown("off".into())); w.facts(1).disks.get_mut("/dev/sdb").unwrap().content = DiskContent::Missing; },
+        Topic::Disks, Level::Fail, Some(1), &["there is no /dev/sdb"]),
     (|w| w.facts(3).conf = Some(ConfFact { fsid: None, ours: false }),
         Topic::Ceph, Level::Fail, Some(3), &["/etc/ceph/ceph.conf"]),
     (|w| { w.facts.nodes.insert(name(2), Seen::Unknown("off".into())); },
@@ -287,8 +317,14 @@ const CASES: &[Case] = &[
         Topic::Ceph, Level::Fail, Some(3), &["not JSON"]),
     (|w| w.survey(3).registry = Some(Seen::Unknown("unauthorized".into())),
         Topic::Image, Level::Fail, Some(3), &["quay.io/ceph/ceph:v19: unauthorized", "docker pull", "image_archive"]),
-    (|w| w.facts(3).arch = "aarch64".into(),
+    (|w| w.docker(3).arch = "arm64".into(),
         Topic::Image, Level::Fail, Some(3), &["arm64 machine", "is for amd64"]),
+    (|w| { w.docker(3).arch.clear(); w.facts(3).arch = "aarch64".into(); },
+        Topic::Image, Level::Fail, Some(3), &["arm64 machine", "is for amd64"]),
+    (|w| w.loaded.inventory.cluster.image_archive = Some(archive("arm64")),
+        Topic::Image, Level::Fail, Some(3), &["its Docker is amd64", "/srv/ceph.tar is for arm64", "docker pull --platform linux/amd64"]),
+    (|w| { w.docker(3).image = Some(ImageFact::default()); w.survey(3).held = Some("arm64".into()); },
+        Topic::Image, Level::Fail, Some(3), &["amd64 machine", "quay.io/ceph/ceph:v19 on it is for arm64", "`docker rmi quay.io/ceph/ceph:v19`"]),
     (|w| w.survey(2).memory = Some(500 << 20),
         Topic::Room, Level::Fail, Some(2), &["500 MiB of memory", "6 GiB", "4 GiB of it its OSD"]),
     (|w| w.survey(2).memory = Some(5 << 30),
@@ -359,8 +395,7 @@ fn no_check_is_without_its_case() {
     // two nodes with different images of one name, and a packet filter of nobody known
     let mut images = World::new();
     for (n, id) in [(1, "sha256:aa"), (2, "sha256:bb")] {
-        images.docker(n).image =
-            Some(crate::image::ImageFact { id: id.into(), ..Default::default() });
+        images.docker(n).image = Some(ImageFact { id: id.into(), ..Default::default() });
     }
     images.facts(3).firewall.blocks = vec!["nft inet mine in (policy drop)".into()];
     images.paths = Paths::default();
@@ -477,4 +512,34 @@ fn every_way_there_is() {
     assert_eq!(of(4, 1), [("10.32.3.1".into(), all, Some(1500))]);
     assert_eq!(of(1, 4), [], "a pure client is nobody's target");
     assert_eq!(of(1, 1), []);
+}
+
+/// As Podman 4.3 answers: with a version of its own, and with 404 where Docker asks a registry.
+#[test]
+fn podman_is_no_old_docker_without_a_registry() {
+    let mut world = World::new();
+    world.docker(2).components = vec!["Podman Engine".into(), "Conmon".into()];
+    world.docker(2).version = "4.3.1".into();
+    world.survey(2).registry = Some(Seen::Unknown("Not Found".into()));
+    let report = world.report();
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert!(report.findings[0].what.contains("is Podman"), "{:#?}", report.findings);
+}
+
+#[test]
+fn an_image_that_a_node_has_or_can_run_is_right() {
+    let mut world = World::new();
+    let registered = |architecture: &str| {
+        Some(Seen::Value(Registered { architectures: [architecture.to_owned()].into() }))
+    };
+    // nothing is pulled there
+    world.docker(2).image = Some(ImageFact::default());
+    world.survey(2).held = Some("amd64".into());
+    world.survey(2).registry = registered("arm64");
+    // 64-bit processors run these too
+    world.survey(3).registry = registered("386");
+    // a 64-bit kernel under a 32-bit system
+    world.docker(1).arch = "386".into();
+    world.survey(1).registry = registered("386");
+    assert_eq!(world.report().findings, []);
 }

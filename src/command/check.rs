@@ -36,15 +36,15 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
     session.close().await;
 
     let (whose, id) = match adopt(&want, &facts) {
-        Ok(id) => (Ok(()), id.unwrap_or_else(|| mint(&want))),
-        Err(refusal) => (Err(refusal), mint(&want)),
+        Ok(id) => (Ok(()), Some(id.unwrap_or_else(|| mint(&want)))),
+        Err(refusal) => (Err(refusal), None),
     };
     let evidence = Evidence {
         want: &want,
         warnings: &warnings,
         facts: &facts,
         whose,
-        obstacles: obstacles(&want, &facts, &id),
+        obstacles: obstacles(&want, &facts, id.as_ref()),
         surveys,
         clocks,
         paths,

@@ -26,6 +26,8 @@ pub struct Survey {
     pub engine: Option<Engine>,
     /// The image in its registry, as seen from here. Absent: there was no need to look.
     pub registry: Option<Seen<Registered>>,
+    /// The architecture of the image as the node itself has it, in Docker's words. `None`: it has none, or does not tell.
+    pub held: Option<String>,
 }
 
 /// A program that listens on a TCP port.

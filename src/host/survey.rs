@@ -78,8 +78,8 @@ impl Node {
             // with an archive nothing is ever pulled
             if want.cluster.image_archive.is_some() { None } else { self.registered(login).await }
         };
-        let (survey, registry) = tokio::join!(local, registry);
-        Ok(Survey { registry, ..survey? })
+        let (survey, registry, held) = tokio::join!(local, registry, self.held());
+        Ok(Survey { registry, held, ..survey? })
     }
 
     async fn engine(&self) -> Option<Engine> {
@@ -89,6 +89,13 @@ impl Node {
             root: info.docker_root_dir.filter(|d| !d.is_empty())?,
             security: info.security_options.unwrap_or_default(),
         })
+    }
+
+    /// What the image is for that the node has.
+    async fn held(&self) -> Option<String> {
+        let docker = self.docker().ok()?;
+        let image = timeout(DEADLINE, docker.inspect_image(&self.image)).await.ok()?.ok()?;
+        image.architecture.filter(|a| !a.is_empty())
     }
 
     /// Has Docker ask the registry for the image, without pulling anything. `None`: Docker itself cannot be asked.

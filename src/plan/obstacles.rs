@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::Fleet;
-use super::{Action, Finding, Waiting, clients, firewall, foreign, images, osds, plugins, volumes};
+use super::{
+    Action, Finding, Refusal, Waiting, clients, firewall, foreign, images, osds, plugins, volumes,
+};
 use crate::facts::firewall::{PortRule, Running};
-use crate::facts::{Docker, DockerFacts, Facts, Seen};
+use crate::facts::{DiskContent, Docker, DockerFacts, Facts, Seen};
 use crate::identity::Identity;
 use crate::inventory::{Inventory, NodeName};
 
@@ -23,6 +25,8 @@ pub struct Obstacles {
     pub firewall: Vec<Waiting>,
     /// Nodes that have different images of one name.
     pub images: Vec<Waiting>,
+    /// Nodes that cannot run the image archive's.
+    pub archive: Vec<Finding>,
     /// What nodes lack as clients, what keeps the volume driver from them, and what is odd about their volume plugins.
     pub clients: Vec<Waiting>,
     /// Ports that `up` is going to open, by node.
@@ -30,24 +34,34 @@ pub struct Obstacles {
 }
 
 /// Finds them. What `check` finds by itself is put aside first: nodes that cannot be reached, addresses that are not
-/// there, a Docker or firewalld that does not answer.
-pub fn obstacles(want: &Inventory, seen: &Facts, id: &Identity) -> Obstacles {
-    let seen = put_aside(want, seen);
+/// there, a Docker or firewalld that does not answer. `id` is `None` where it is not known which cluster this is: traces
+/// of Ceph and OSDs on disks are not looked at then, for they may be its own.
+pub fn obstacles(want: &Inventory, seen: &Facts, id: Option<&Identity>) -> Obstacles {
+    let mut seen = put_aside(want, seen);
+    if id.is_none() {
+        put_osds_aside(&mut seen);
+    }
+    // it stands for the one that is not known
+    let nobody = Identity::mint(want, [0; 48], 0);
+    let known = id.is_some();
+    let id = id.unwrap_or(&nobody);
     // a mon node that is missing is no reason to look no further
     let mut established = id.clone();
     established.established = true;
     let Ok(fleet) = Fleet::sort(want, &seen, &established) else { return Obstacles::default() };
-    let theirs = foreign::refuse(&fleet, id).err().map(|r| r.findings).unwrap_or_default();
+    let findings = |refused: Result<(), Refusal>| refused.err().map(|r| r.findings);
+    let theirs = if known { findings(foreign::refuse(&fleet, id)) } else { None };
     let (disks, lost) = match osds::Osds::choose(&fleet, id) {
         Ok(osds) => (Vec::new(), osds.lost),
         Err(refusal) => (refusal.findings, Vec::new()),
     };
     Obstacles {
-        theirs,
+        theirs: theirs.unwrap_or_default(),
         disks,
         lost,
         firewall: firewall::waiting(&fleet),
         images: images::waiting(&fleet),
+        archive: findings(images::refuse(&fleet)).unwrap_or_default(),
         clients: [clients::waiting(&fleet), volumes::waiting(&fleet), plugins::waiting(&fleet)]
             .concat(),
         opens: opens(&fleet),
@@ -71,6 +85,17 @@ fn put_aside(want: &Inventory, seen: &Facts) -> Facts {
         }
     }
     seen
+}
+
+fn put_osds_aside(seen: &mut Facts) {
+    for node in seen.nodes.values_mut() {
+        let Seen::Value(facts) = node else { continue };
+        for disk in facts.disks.values_mut() {
+            if matches!(disk.content, DiskContent::BlueStore(_)) {
+                disk.content = DiskContent::Blank;
+            }
+        }
+    }
 }
 
 fn opens(fleet: &Fleet) -> BTreeMap<NodeName, BTreeSet<PortRule>> {
