@@ -1,9 +1,16 @@
 //! `check` and `init` on real nodes: every fault that can be made for real is made, and is gone again when it is mended.
 //!
-//! Two things are not real here. The nodes share one kernel and so one clock: a program called `date` tells another
-//! time. They have no disks of their own: what is on one is looked at in `lab_refuse.rs`.
+//! Some things are not real here. The nodes share one kernel and so one clock and one processor: programs called `date`
+//! and `uname` tell of others, and /proc/meminfo of less memory. An old Docker, a rootless one and Podman are the real one
+//! with other words in its answers. They have no disks of their own: what is on one is looked at in `lab_refuse.rs`.
 
+#[path = "lab_check/engines.rs"]
+mod engines;
+#[path = "lab_check/init.rs"]
+mod init;
 mod lab_support;
+#[path = "lab_check/more.rs"]
+mod more;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,10 +41,42 @@ fn found(said: &Value, level: &str) -> BTreeSet<String> {
     here.map(|f| format!("{} {}", text(f, "topic"), text(f, "node"))).collect()
 }
 
-/// All that is said of a topic on a node.
+/// All that is said of a topic on a node, or of the cluster: `-`.
 fn said_of(said: &Value, topic: &str, node: &str) -> String {
     let findings = said["findings"].as_array().expect("findings").iter();
-    findings.filter(|f| f["topic"] == topic && f["node"] == node).map(Value::to_string).collect()
+    let here = |f: &&Value| f["topic"] == topic && f["node"].as_str().unwrap_or("-") == node;
+    findings.filter(here).map(Value::to_string).collect()
+}
+
+/// What is in the way, as `TOPIC NODE`: all of it.
+fn assert_fails(said: &Value, expected: &[&str]) {
+    assert_found(said, "fail", expected);
+}
+
+fn assert_found(said: &Value, level: &str, expected: &[&str]) {
+    let expected: BTreeSet<String> = expected.iter().map(|e| (*e).to_owned()).collect();
+    assert_eq!(found(said, level), expected, "{level}: {said:#}");
+}
+
+/// A topic, a node (`-`: the cluster), and what has to be said of it there.
+type Words<'w> = (&'w str, &'w str, &'w [&'w str]);
+
+fn assert_words(said: &Value, all: &[Words]) {
+    for (topic, node, words) in all {
+        let text = said_of(said, topic, node);
+        for word in *words {
+            assert!(text.contains(word), "{topic} {node}: {word:?} is not in {text}");
+        }
+    }
+}
+
+/// Scripts on nodes, all at once.
+fn on_each(lab: &Own, scripts: &[(&str, &str)]) {
+    std::thread::scope(|scope| {
+        for (node, script) in scripts {
+            scope.spawn(move || lab.sh(node, &format!("set -e\n{script}")));
+        }
+    });
 }
 
 fn check(lab: &Own, inventory: &Path, code: i32) -> Value {
@@ -116,25 +155,25 @@ fn every_fault_is_found_and_gone_when_it_is_mended() {
         "login C4",
     ];
     // the cut cable lies on the way from C1 as well as to it
-    let mut fails = found(&said, "fail");
-    assert!(fails.remove("mtu C2") && fails.remove("mtu C3"), "{said}");
-    assert_eq!(fails, expected.map(String::from).into(), "{said}");
-    for (topic, node, words) in [
-        ("ports", "C1", &["python3 listens on port 6789"][..]),
-        ("mtu", "C1", &["1500 bytes", "C2 and C3"]),
-        ("disks", "C1", &["there is no /dev/nope"]),
-        ("image", "C1", &["nobody-has-this"]),
-        ("paths", "C2", &["C1 and C3 cannot connect to 3300 and 7300 of 10.32.3.62", "no answer"]),
-        ("clock", "C2", &["ahead", "ms", "chrony"]),
-        ("docker", "C3", &["systemctl enable --now docker"]),
-        ("ceph", "C3", &["6f1b6e3e-0000-4000-8000-000000000001", "ceph-old"]),
-        ("login", "C4", &["10.32.3.64", "ssh root@10.32.3.64"]),
-    ] {
-        let text = said_of(&said, topic, node);
-        for word in words {
-            assert!(text.contains(word), "{topic} {node}: {word:?} is not in {text}");
-        }
-    }
+    assert_fails(&said, &[&expected[..], &["mtu C2", "mtu C3"]].concat());
+    assert_words(
+        &said,
+        &[
+            ("ports", "C1", &["python3 listens on port 6789"]),
+            ("mtu", "C1", &["1500 bytes", "C2 and C3"]),
+            ("disks", "C1", &["there is no /dev/nope"]),
+            ("image", "C1", &["nobody-has-this"]),
+            (
+                "paths",
+                "C2",
+                &["C1 and C3 cannot connect to 3300 and 7300 of 10.32.3.62", "no answer"],
+            ),
+            ("clock", "C2", &["ahead", "ms", "chrony"]),
+            ("docker", "C3", &["systemctl enable --now docker"]),
+            ("ceph", "C3", &["6f1b6e3e-0000-4000-8000-000000000001", "ceph-old"]),
+            ("login", "C4", &["10.32.3.64", "ssh root@10.32.3.64"]),
+        ],
+    );
     assert_eq!(snapshot(&lab), before, "check changes nothing");
 
     // what listens for the occasion does not outlive cephdock, however that ends
@@ -157,164 +196,32 @@ fn every_fault_is_found_and_gone_when_it_is_mended() {
     lab.sh("C3", "rm -r /etc/ceph /var/lib/ceph; systemctl -q start docker");
     check(&lab, &inventory, 0);
 
-    // ports that `up` opens are worth a word; left alone, they are in the way
+    ports_that_up_opens(&lab, &inventory);
+    more::words_of_an_inventory(&lab);
+    for round in [
+        engines::old_and_rootless,
+        engines::podman_remapped_and_a_snap,
+        engines::images_of_another_machine,
+        more::what_cannot_be_looked_at,
+        more::users_and_clients,
+    ] {
+        round(&lab);
+        check(&lab, &inventory, 0);
+    }
+    init::of_hosts_that_were_looked_at(&lab, &inventory);
+}
+
+/// They are worth a word; left alone, they are in the way.
+fn ports_that_up_opens(lab: &Own, inventory: &Path) {
     lab.sh("C2", "systemctl -q start firewalld");
     lab.sh("C3", "ip link set eth0 mtu 1400");
-    let said = check(&lab, &inventory, 0);
+    let said = check(lab, inventory, 0);
     assert!(said_of(&said, "paths", "C2").contains("`cephdock up` opens these"), "{said}");
     assert!(said_of(&said, "mtu", "C3").contains("1400"), "{said}");
     let off = lab.inventory("off.yaml", &format!("{CLUSTER}\nfirewall: off"), ENTRIES);
-    let said = check(&lab, &off, 1);
-    assert_eq!(found(&said, "fail"), ["paths C2".to_owned()].into(), "{said}");
+    let said = check(lab, &off, 1);
+    assert_fails(&said, &["paths C2"]);
     assert!(said_of(&said, "paths", "C2").contains("firewall: auto"), "{said}");
     lab.sh("C2", "systemctl -q stop firewalld");
     lab.sh("C3", "ip link set eth0 mtu 1500");
-
-    more_faults(&lab);
-    check(&lab, &inventory, 0);
-    init(&lab, &inventory);
-}
-
-/// Docker's own answers with other words of the same length in them: what is too old or rootless is not to be had here.
-const IN_OTHER_WORDS: &str = r#"import os, socket, sys, threading
-old, new = (word.encode() for word in sys.argv[1:])
-assert len(old) == len(new)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind("/run/docker.sock")
-os.chmod("/run/docker.sock", 0o666)
-listener.listen(64)
-def pump(source, sink, change):
-    while data := source.recv(1 << 20):
-        sink.sendall(data.replace(old, new) if change else data)
-    sink.shutdown(socket.SHUT_WR)
-while True:
-    client = listener.accept()[0]
-    docker = socket.socket(socket.AF_UNIX)
-    docker.connect("/run/real.sock")
-    threading.Thread(target=pump, args=(client, docker, False), daemon=True).start()
-    threading.Thread(target=pump, args=(docker, client, True), daemon=True).start()
-"#;
-
-fn docker_in_other_words(lab: &Own, node: &str, old: &str, new: &str) {
-    lab.sh(node, &format!(
-        "systemctl -q stop docker.socket docker; cat >/run/words.py <<'END'\n{IN_OTHER_WORDS}END\n\
-         systemd-run -q --unit=real dockerd -H unix:///run/real.sock; \
-         for try in $(seq 100); do [ -S /run/real.sock ] && break; sleep 0.2; done; rm -f /run/docker.sock; \
-         systemd-run -q --unit=words python3 /run/words.py '{old}' '{new}'; \
-         for try in $(seq 100); do docker version >/dev/null 2>&1 && break; sleep 0.2; done"
-    ));
-}
-
-/// What could not be wrong together with the first faults.
-fn more_faults(lab: &Own) {
-    // an old Docker, a rootless one, and a login without sudo
-    let version = lab.sh("C1", "docker version -f '{{.Server.Version}}'");
-    let version = version.trim();
-    docker_in_other_words(lab, "C1", version, &format!("{:1<1$}", "19.03.", version.len()));
-    docker_in_other_words(
-        lab,
-        "C3",
-        "name=seccomp,profile=builtin",
-        "name=rootless\",\"profile=buil",
-    );
-    lab.sh("C2", "mv /etc/sudoers.d/ops /root/ops");
-    // two machines that say the same of themselves; the address is answered for by its owner alone
-    lab.sh(
-        "C3",
-        "nft 'table arp mine { chain in { type filter hook input priority 0; arp daddr ip 10.32.3.61 drop; }; }' && ip addr add 10.32.3.61/32 dev lo && hostname C1",
-    );
-    // no disk is as large, and no free space enough; a network that no node is in; one address is nobody's
-    let cluster = "  public_network: 10.32.3.0/24
-  cluster_network: 10.98.0.0/24
-  image: registry.lab:5000/ceph/ceph:v18
-  config: {mon: {mon_data_avail_warn: 100, mon_data_avail_crit: 1}, osd: {osd_memory_target: 1T}}
-client: {packages: off}";
-    let entries =
-        "  - {name: C1, address: 10.32.3.61, roles: [mon, mgr, osd], osds: [{file: 900TiB}]}
-  - {name: C2, address: 10.32.3.62, roles: [mon, osd], osds: [{file: 2GiB}], ssh: {user: ops}}
-  - {name: C3, address: 10.32.3.66, roles: [], ssh: {host: 10.32.3.63}}\n";
-    let spoiled = lab.inventory("more.yaml", cluster, entries);
-    let said = check(lab, &spoiled, 1);
-    let expected =
-        ["docker C1", "net C1", "paths C1", "room C1", "login C2", "docker C3", "net C3"];
-    assert_eq!(found(&said, "fail"), expected.map(String::from).into(), "{said}");
-    for (topic, node, words) in [
-        ("docker", "C1", &["19.03.1", "older than"][..]),
-        ("net", "C1", &["10.32.3.61 is on an interface of C3 too", "cluster network 10.98.0.0/24"]),
-        // C3 asks itself
-        ("paths", "C1", &["C3 cannot connect"]),
-        ("room", "C1", &["900 TiB", "a mon calls the cluster unhealthy", "1 TiB of it its OSD"]),
-        ("login", "C2", &["sudo without a password"]),
-        ("docker", "C3", &["rootless"]),
-        ("net", "C3", &["none of its interfaces has the address 10.32.3.66", "10.32.3.63"]),
-        ("name", "C1", &["C1 and C3 all say that their hostname is C1"]),
-        ("name", "C3", &["hostnamectl hostname C3"]),
-        ("client", "C3", &["rbd"]),
-    ] {
-        let text = said_of(&said, topic, node);
-        for word in words {
-            assert!(text.contains(word), "{topic} {node}: {word:?} is not in {text}");
-        }
-    }
-    let of_all: String = said["findings"]
-        .as_array()
-        .expect("findings")
-        .iter()
-        .filter(|f| f["node"].is_null())
-        .map(Value::to_string)
-        .collect();
-    for word in ["the cluster has 2 mons", "copies"] {
-        assert!(of_all.contains(word), "{word:?} is not in {of_all}");
-    }
-    for node in ["C1", "C3"] {
-        lab.sh(node, "systemctl -q stop words real; rm -f /run/docker.sock /run/real.sock /run/words.py; systemctl -q start docker.socket docker");
-    }
-    lab.sh("C2", "mv /root/ops /etc/sudoers.d/ops");
-    lab.sh("C3", "hostname C3; ip addr del 10.32.3.61/32 dev lo; nft delete table arp mine");
-}
-
-/// An inventory of hosts that were looked at, which `check` and `plan` take.
-fn init(lab: &Own, inventory: &Path) {
-    let ssh = std::fs::read_to_string(inventory).expect("the inventory");
-    let value = |field: &str| {
-        let line = ssh.lines().find(|l| l.trim_start().starts_with(field)).expect("the field");
-        line.trim_start()[field.len()..].trim().to_owned()
-    };
-    let path = inventory.with_file_name("made.yaml");
-    drop(std::fs::remove_file(&path));
-    let (key, known) = (value("identity_file:"), value("known_hosts:"));
-    let scan = [
-        "init",
-        "--scan",
-        "10.32.3.61",
-        "10.32.3.62",
-        "ops@10.32.3.63",
-        "--ssh-key",
-        &key,
-        "--known-hosts",
-        &known,
-        "--image",
-        IMAGE,
-        "--file",
-        "2GiB",
-    ];
-    lab.cephdock(&path, &scan).exits(0).says(&["3 nodes in 10.32.3.0/24", "check"]);
-    let text = std::fs::read_to_string(&path).expect("the inventory that was made");
-    for part in ["name: C1", "roles: [mon, mgr, osd]", "user: ops", "# Docker "] {
-        assert!(text.contains(part), "{part:?} is not in\n{text}");
-    }
-    lab.cephdock(&path, &["plan"]).exits(0).says(&["start daemons"]);
-    // this machine's disk may be too full for a mon: that is the only thing `check` may find
-    let run = lab.cephdock(&path, &["check", "--json"]);
-    let fails = found(&run.json(), "fail");
-    assert!(fails.iter().all(|f| f.starts_with("room ")), "{}", run.all());
-
-    // never over what is there
-    lab.cephdock(&path, &scan).exits(2).says(&["is there already"]);
-    assert_eq!(std::fs::read_to_string(&path).expect("the same"), text);
-    let nobody = inventory.with_file_name("nobody.yaml");
-    lab.cephdock(&nobody, &["init", "--scan", "10.32.3.69", "--ssh-key", &key])
-        .exits(1)
-        .says(&["10.32.3.69"]);
-    assert!(!nobody.exists());
 }
