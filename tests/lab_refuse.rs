@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use lab_support::{Lab, NODES, Run, lab};
+use serde_json::Value;
 
 /// `up` has to end with this code, name all of `parts`, and leave `nodes` as they were.
 fn refused(lab: &Lab, inventory: &Path, code: i32, nodes: &[&str], parts: &[&str]) -> Run {
@@ -14,6 +15,18 @@ fn refused(lab: &Lab, inventory: &Path, code: i32, nodes: &[&str], parts: &[&str
     lab.cephdock(inventory, &["plan"]).exits(code).says(parts);
     lab.assert_untouched(nodes, &before);
     run
+}
+
+/// `check` says this of these nodes' disks, and nothing else of this level of any disk.
+fn assert_disks(check: &Value, level: &str, expected: &[(&str, &str)]) {
+    let all = check["findings"].as_array().expect("findings").iter();
+    let said: Vec<&Value> = all.filter(|f| f["topic"] == "disks" && f["level"] == level).collect();
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (found, (node, what)) in said.iter().zip(expected) {
+        assert_eq!(found["node"], *node, "{said:#?}");
+        let text = found["what"].as_str().unwrap_or_default();
+        assert!(text.contains("/dev/ubdb") && text.contains(what), "{what}: {text}");
+    }
 }
 
 #[test]
@@ -42,6 +55,7 @@ fn a_disk_that_is_not_blank() {
         assert!(line.contains(what), "{node}: {line}");
     }
     let check = lab.cephdock(&inventory, &["check", "--json"]).exits(1).json();
+    assert_disks(&check, "fail", &[("B1", "ext4"), ("B2", "dos"), ("B3", "LVM2")]);
     for (disk, what) in
         check["disks"].as_array().expect("disks").iter().zip(["ext4", "dos", "LVM2"])
     {
@@ -57,6 +71,9 @@ fn a_disk_that_is_not_blank() {
     // nothing that blkid knows, and not in the first sectors
     lab.sh("B3", "dd if=/dev/urandom of=/dev/ubdb bs=4k seek=200 count=1 conv=fsync status=none");
     refused(&lab, &inventory, 3, &NODES, &["B1", "mounted at /mnt", "B2", "B3", "not all zeros"]);
+    let check = lab.cephdock(&inventory, &["check", "--json"]).exits(1).json();
+    let found = [("B1", "mounted at /mnt"), ("B2", "LVM2"), ("B3", "not all zeros")];
+    assert_disks(&check, "fail", &found);
     assert_eq!(lab.sh("B1", "cat /mnt/kept; umount /mnt").trim(), "here");
 
     // one node is enough to stop all: no container and no file anywhere
@@ -153,6 +170,36 @@ fn docker_that_does_not_run() {
     lab.sh("B2", "systemctl start docker.socket docker");
     let up = lab.cephdock(&inventory, &["up", "--json"]).exits(0).summary();
     assert_eq!(up["health"], "HEALTH_OK");
+    an_osd_of_nobody_knows_whom(&lab);
+    an_osd_that_lost_its_disk(&lab, &inventory);
+}
+
+/// No node shows the cluster's identity, and one that may hold it is out of reach.
+fn an_osd_of_nobody_knows_whom(lab: &Lab) {
+    let (here, away) = ("/var/lib/ceph/cephdock/identity.json", "/root/identity.json");
+    let address = lab.address("B2");
+    let b2 = format!("B2, address: {address}");
+    let unreachable = lab.inventory(&[(&b2, &format!("{b2}, ssh: {{port: 2}}"))]);
+    for node in ["B1", "B3"] {
+        lab.sh(node, &format!("mv {here} {away}"));
+    }
+    let check = lab.cephdock(&unreachable, &["check", "--json"]).exits(1).json();
+    for node in ["B1", "B3"] {
+        lab.sh(node, &format!("mv {away} {here}"));
+    }
+    let what = "is not blank: it carries an OSD";
+    assert_disks(&check, "unchecked", &[("B1", what), ("B3", what)]);
+    assert_disks(&check, "fail", &[]);
+}
+
+/// Somebody has put a new disk in its place.
+fn an_osd_that_lost_its_disk(lab: &Lab, inventory: &Path) {
+    lab.sh(
+        "B3",
+        "docker stop $(docker ps -q -f name=osd) && dd if=/dev/zero of=/dev/ubdb bs=1M count=16 conv=fsync status=none",
+    );
+    let check = lab.cephdock(inventory, &["check", "--json"]).exits(1).json();
+    assert_disks(&check, "fail", &[("B3", "blank now; was the disk replaced?")]);
 }
 
 #[test]
