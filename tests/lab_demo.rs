@@ -1,17 +1,20 @@
 //! `cephdock demo` on a node of the lab, by that node's own Docker. In a lab of its own.
 
-mod lab_alone;
+mod lab_support;
 
-use lab_alone::{Lab, Running, Said};
+use std::path::Path;
+
+use lab_support::own::Own;
+use lab_support::{Run, Running};
 use serde_json::Value;
 
 const NODE: &str = "X1";
 const IMAGE: &str = "registry.lab:5000/ceph/ceph:v18";
 
-struct Demo(Lab);
+struct Demo(Own);
 
 impl Demo {
-    fn run(&self, args: &str) -> Said {
+    fn run(&self, args: &str) -> Run {
         self.0.run(&["ssh", NODE, &format!("/root/cephdock {args}")])
     }
 
@@ -23,7 +26,7 @@ impl Demo {
     }
 
     fn sh(&self, command: &str) -> String {
-        self.0.ssh(NODE, command).trim().to_owned()
+        self.0.sh(NODE, command).trim().to_owned()
     }
 
     /// Every container, volume and network there is, and what lies in places that the demo has no business in.
@@ -35,15 +38,15 @@ impl Demo {
 #[test]
 #[ignore = "needs the lab: make lab-test"]
 fn a_cluster_in_one_container_comes_and_goes() {
-    let lab = Lab::up("labdemo", &[(NODE, "10.32.3.51")]);
-    lab.install(NODE, env!("CARGO_BIN_EXE_cephdock"), "/root/cephdock");
+    let lab = Own::boot_bare("labdemo", &["X1/nspawn=10.32.3.51"]);
+    lab.send(NODE, Path::new(env!("CARGO_BIN_EXE_cephdock")), "/root/cephdock");
     let demo = Demo(lab);
     demo.sh("touch -d 'next second' /root/mark; sleep 2");
     let before = demo.left();
 
     // nothing there
     let nothing = demo.run("demo --down");
-    assert!(nothing.ok && nothing.out.contains("Nothing to remove"), "{nothing:?}");
+    assert!(nothing.code == 0 && nothing.out.contains("Nothing to remove"), "{nothing:?}");
 
     // it pulls the image, makes all of it, and says how to use it
     let said = demo.up("");
@@ -98,22 +101,22 @@ fn a_cluster_in_one_container_comes_and_goes() {
     // all gone, twice
     for _ in 0..2 {
         let down = demo.run("demo --down");
-        assert!(down.ok, "{down:?}");
+        assert!(down.code == 0, "{down:?}");
         assert_eq!(demo.left(), before);
     }
 
     // killed at its steps, and finished by the next run
     for step in ["step-started", "step-finished"] {
         let command = format!("/root/cephdock --json demo --image {IMAGE}");
-        let mut running = Running::start(demo.0.command(&["ssh", NODE, &command]));
-        running.wait_for("the container", |event| {
+        let mut running = Running::start(&mut demo.0.command(&["ssh", NODE, &command]));
+        running.wait_for("the container", 300, |event| {
             event["event"] == step && event["what"] == "start the container cephdock-demo"
         });
         demo.sh("pkill -9 -x cephdock");
         drop(running);
         demo.up("");
         assert_eq!(demo.sh(health), "HEALTH_OK");
-        assert!(demo.run("demo --down").ok);
+        demo.run("demo --down").ok();
         assert_eq!(demo.left(), before);
     }
 

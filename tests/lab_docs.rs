@@ -14,7 +14,6 @@ mod lab_support;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use lab_support::own::Own;
 use lab_support::{Run, until};
@@ -183,20 +182,9 @@ fn a_connection_that_is_lost_costs_no_run(typist: &Typist) {
         "cd {} && exec {program} up --json >up.json 2>up.err",
         typist.folder.path().display()
     );
-    let mut up = Command::new(lab_support::LAB)
-        .args([
-            "run",
-            "env",
-            &format!("HOME={}", typist.folder.path().display()),
-            "sh",
-            "-c",
-            &script,
-        ])
-        .env("LAB_NS", "labdocs")
-        .env("SSH_AUTH_SOCK", "")
-        .env_remove("LAB_NET")
-        .spawn()
-        .expect("it starts");
+    let home = format!("HOME={}", typist.folder.path().display());
+    let mut up =
+        typist.lab.command(&["run", "env", &home, "sh", "-c", &script]).spawn().expect("it starts");
     until("a step", 60, || {
         let said = fs::read_to_string(&out).unwrap_or_default();
         if said.contains("step-started") { Ok(()) } else { Err(said) }

@@ -1,17 +1,19 @@
 //! Images without a public registry, on real nodes that have none: a registry that wants a login, and an archive that is
 //! streamed to them. In a lab of its own.
 
-mod lab_alone;
+mod lab_support;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab_alone::{Lab, Said};
+use lab_support::Run;
+use lab_support::own::{Own, built};
 use serde_json::Value;
 
-const NODES: [(&str, &str); 2] = [("I1", "10.32.3.41"), ("I2", "10.32.3.42")];
+const NODES: [&str; 2] = ["I1", "I2"];
+const SPECS: [&str; 2] = ["I1/nspawn=10.32.3.41", "I2/nspawn=10.32.3.42"];
 /// Beside the lab's own, which lets everybody in.
 const REGISTRY: &str = "10.32.3.1:5001";
 /// With characters that the two alphabets of base64 write differently.
@@ -23,13 +25,13 @@ const HTPASSWD: &str = "ceph:$2y$05$abcdefghijklmnopqrstuu./JOYpkJq7HXYtaQp4zvmQ
 struct Registry(Child);
 
 impl Registry {
-    fn start(lab: &Lab) -> Self {
-        let storage = lab_alone::built().join("registry");
+    fn start(lab: &Own) -> Self {
+        let storage = built().join("registry");
         Self::serve(lab, REGISTRY, &storage)
     }
 
     /// At this address, with what lies in this folder.
-    fn serve(lab: &Lab, address: &str, storage: &Path) -> Self {
+    fn serve(lab: &Own, address: &str, storage: &Path) -> Self {
         let htpasswd = lab.write("htpasswd", HTPASSWD);
         let config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
@@ -45,7 +47,7 @@ impl Registry {
         let registry = Self(command.spawn().expect("it starts"));
         let begun = Instant::now();
         let probe = format!("</dev/tcp/{}", address.replace(':', "/"));
-        while !lab.run(&["run", "bash", "-c", &probe]).ok {
+        while lab.run(&["run", "bash", "-c", &probe]).code != 0 {
             assert!(begun.elapsed() < Duration::from_secs(30), "the registry does not answer");
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -63,7 +65,7 @@ impl Drop for Registry {
 }
 
 /// An inventory: two nodes that make a cluster between them.
-fn inventory(lab: &Lab, cluster: &str) -> std::path::PathBuf {
+fn inventory(lab: &Own, cluster: &str) -> std::path::PathBuf {
     let nodes = "  - {name: I1, address: 10.32.3.41, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
          - {name: I2, address: 10.32.3.42, roles: [osd], osds: [{file: 3GiB}]}\n";
     // nspawn nodes have no rbd in their kernel
@@ -77,7 +79,7 @@ fn inventory(lab: &Lab, cluster: &str) -> std::path::PathBuf {
     lab.write("inventory.yaml", &text)
 }
 
-fn plans(said: &Said) -> Vec<(String, String)> {
+fn plans(said: &Run) -> Vec<(String, String)> {
     let plan: Value = serde_json::from_str(&said.out).expect("JSON");
     let steps = plan["stages"].as_array().expect("stages").iter();
     let steps = steps.flat_map(|s| s["steps"].as_array().expect("steps"));
@@ -89,12 +91,12 @@ fn plans(said: &Said) -> Vec<(String, String)> {
     fetch.map(|s| (text(&s["node"]), text(&s["what"]))).collect()
 }
 
-fn images(lab: &Lab, node: &str) -> String {
-    lab.ssh(node, "docker images -q --no-trunc | sort -u")
+fn images(lab: &Own, node: &str) -> String {
+    lab.sh(node, "docker images -q --no-trunc | sort -u")
 }
 
 /// What no file, process, container or word of a node may hold.
-fn assert_secret(lab: &Lab, node: &str) {
+fn assert_secret(lab: &Own, node: &str) {
     // the first letter in brackets: the pattern must not find itself
     let find = r"set -e; pattern='[o]pens?~>sesame'
         if ls /root/.docker /home/ops/.docker 2>/dev/null; then echo 'a docker config'; fi
@@ -102,14 +104,14 @@ fn assert_secret(lab: &Lab, node: &str) {
         docker ps -aq | xargs -r docker inspect | grep -n -- $pattern || true
         docker image inspect $(docker images -q) | grep -n -- $pattern || true
         journalctl --no-pager -q | grep -n -- $pattern || true";
-    let found = lab.ssh(node, find);
+    let found = lab.sh(node, find);
     assert_eq!(found.trim(), "", "on {node}");
 }
 
 #[test]
 #[ignore = "needs the lab: make lab-test"]
 fn a_registry_that_wants_a_login() {
-    let lab = Lab::up("labimages", &NODES);
+    let lab = Own::boot_bare("labimages", &SPECS);
     let _registry = Registry::start(&lab);
     let image = format!("{REGISTRY}/ceph/ceph:v18");
     let login = |file: &str| {
@@ -157,14 +159,14 @@ fn a_registry_that_wants_a_login() {
     for said in [&plan, &up, &status] {
         assert!(!said.all().contains(PASSWORD), "{said:?}");
     }
-    for (node, _) in NODES {
+    for node in NODES {
         assert_secret(&lab, node);
     }
 
     // when all nodes have it, a lost password is in nobody's way but that of `up`
-    fs::remove_file(lab.dir.join("right")).expect("it was there");
+    fs::remove_file(lab.dir().join("right")).expect("it was there");
     let check = lab.cephdock(&right, &["plan"]);
-    assert!(check.ok && !check.out.contains("pull"), "{check:?}");
+    assert!(check.code == 0 && !check.out.contains("pull"), "{check:?}");
     assert!(check.err.contains("warning") && check.err.contains("there is no file"), "{check:?}");
 
     a_plugin_from_a_private_registry(&lab, &image);
@@ -195,16 +197,16 @@ docker plugin push REF >/dev/null; docker plugin rm REF >/dev/null; docker logou
 
 /// In a registry with a login of its own and a storage that is gone afterwards. Mirrored within it, installed on both
 /// nodes under the name that the inventory gives it, set, set otherwise, and taken away by reset.
-fn a_plugin_from_a_private_registry(lab: &Lab, image: &str) {
+fn a_plugin_from_a_private_registry(lab: &Own, image: &str) {
     const PRIVATE: &str = "10.32.3.1:5002";
-    let storage = lab.dir.join("plugins");
+    let storage = lab.dir().join("plugins");
     drop(fs::remove_dir_all(&storage));
     let _registry = Registry::serve(lab, PRIVATE, &storage);
     let made = format!("{PRIVATE}/made/vol:1");
     let names = [("REF", made.as_str()), ("REGISTRY", PRIVATE), ("PASSWORD", &shell(PASSWORD))];
     let script =
         names.iter().fold(MAKE_PLUGIN.to_owned(), |text, (from, to)| text.replace(from, to));
-    lab.ssh("I1", &script);
+    lab.sh("I1", &script);
 
     lab.write("right", &format!("{PASSWORD}\n"));
     let with = |level: &str| {
@@ -222,16 +224,19 @@ fn a_plugin_from_a_private_registry(lab: &Lab, image: &str) {
 
     let copies = format!("{PRIVATE}/copies");
     let mirror = lab.cephdock(&inventory, &["plugin", "mirror", &made, &copies]);
-    assert!(mirror.ok && mirror.out.contains(&format!("alias: {copies}/made/vol:1")), "{mirror:?}");
-    assert_eq!(lab.ssh("I1", "docker plugin ls -q"), "", "nothing of it stays on the node");
+    assert!(
+        mirror.code == 0 && mirror.out.contains(&format!("alias: {copies}/made/vol:1")),
+        "{mirror:?}"
+    );
+    assert_eq!(lab.sh("I1", "docker plugin ls -q"), "", "nothing of it stays on the node");
 
     let up = lab.cephdock(&inventory, &["-vv", "--json", "up"]);
-    assert!(up.ok && !up.all().contains(PASSWORD), "{up:?}");
+    assert!(up.code == 0 && !up.all().contains(PASSWORD), "{up:?}");
     let seen = |node: &str| {
         let format = "{{.Name}} {{.Enabled}} {{.Settings.Env}}";
-        lab.ssh(node, &format!("docker plugin inspect -f '{format}' made/vol:1"))
+        lab.sh(node, &format!("docker plugin inspect -f '{format}' made/vol:1"))
     };
-    for (node, _) in NODES {
+    for node in NODES {
         assert_eq!(seen(node), "made/vol:1 true [LEVEL=2]\n");
         assert_secret(lab, node);
     }
@@ -239,21 +244,21 @@ fn a_plugin_from_a_private_registry(lab: &Lab, image: &str) {
     assert_eq!(again.code, 0, "{again:?}");
 
     // another value; and one of the two that somebody has disabled
-    lab.ssh("I2", "docker plugin disable made/vol:1");
+    lab.sh("I2", "docker plugin disable made/vol:1");
     let inventory = with("3");
     let plan = lab.cephdock(&inventory, &["plan"]);
     assert_eq!(plan.out.matches("disable the plugin").count(), 1, "{plan:?}");
-    assert!(lab.cephdock(&inventory, &["up"]).ok);
-    for (node, _) in NODES {
+    lab.cephdock(&inventory, &["up"]).ok();
+    for node in NODES {
         assert_eq!(seen(node), "made/vol:1 true [LEVEL=3]\n");
     }
 
-    let fsid = lab.ssh("I1", "docker exec mon ceph fsid");
+    let fsid = lab.sh("I1", "docker exec mon ceph fsid");
     let reset = lab.cephdock(&inventory, &["reset", "--yes", "--fsid", fsid.trim()]);
-    assert!(reset.ok, "{reset:?}");
-    for (node, _) in NODES {
+    assert!(reset.code == 0, "{reset:?}");
+    for node in NODES {
         let left = "docker plugin ls -q; ls -d /var/lib/cephdock 2>/dev/null || true";
-        assert_eq!(lab.ssh(node, left), "", "on {node}");
+        assert_eq!(lab.sh(node, left), "", "on {node}");
     }
 }
 
@@ -265,8 +270,8 @@ fn shell(text: &str) -> String {
 #[test]
 #[ignore = "needs the lab: make lab-test"]
 fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
-    let lab = Lab::up("labimages", &NODES);
-    let tar = lab_alone::built().join("ceph.tar");
+    let lab = Own::boot_bare("labimages", &SPECS);
+    let tar = built().join("ceph.tar");
     let bytes = fs::metadata(&tar).expect("the lab has built it").len();
     let archive = |image: &str| format!("  image: {image}\n  image_archive: {}\n", tar.display());
 
@@ -282,15 +287,15 @@ fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
     assert_eq!(images(&lab, "I1"), "", "a plan loads nothing");
 
     // killed while it is sent: nothing of it is there
-    let mut killed = lab.start(&inventory, &["--json", "up"]);
-    killed.wait_for("half of it sent", |event| {
+    let mut killed = lab.start_cephdock(&inventory, &["--json", "up"]);
+    killed.wait_for("half of it sent", 300, |event| {
         event["event"] == "step-progress" && event["done"].as_u64() > Some(bytes / 2)
     });
     drop(killed);
     assert_eq!(images(&lab, "I1"), "");
 
     // all nodes at once, with bytes, and little memory
-    let run = lab.cephdock(&inventory, &["--json", "up"]);
+    let (run, kib) = lab.cephdock_measured(&inventory, &["--json", "up"]);
     assert_eq!(run.code, 0, "{run:?}");
     let events: Vec<Value> =
         run.out.lines().map(|l| serde_json::from_str(l).expect("an event")).collect();
@@ -300,7 +305,7 @@ fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
             .filter_map(|e| e["done"].as_u64())
             .collect()
     };
-    for (node, _) in NODES {
+    for node in NODES {
         let done = sending(node);
         assert!(
             done.len() > 20 && done.is_sorted() && done.last() == Some(&bytes),
@@ -321,23 +326,23 @@ fn an_archive_is_streamed_to_the_nodes_that_lack_it() {
         started("I2") < finished("I1") && started("I1") < finished("I2"),
         "one after the other"
     );
-    assert!(run.memory_kib < 100 << 10, "{} KiB", run.memory_kib);
+    assert!(kib < 100 << 10, "{kib} KiB");
     assert_eq!(images(&lab, "I1"), images(&lab, "I2"));
 
     // nothing to do, and then only for the node that lacks it
     let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert_eq!(plans(&plan), []);
-    lab.ssh("I2", "docker rm -f osd-1 >/dev/null; docker rmi -f ceph/ceph:v18 >/dev/null");
+    lab.sh("I2", "docker rm -f osd-1 >/dev/null; docker rmi -f ceph/ceph:v18 >/dev/null");
     let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert_eq!(plans(&plan), [("I2".to_owned(), load.clone())]);
     // an image of the same name that is another one is replaced by the archive's
-    lab.ssh("I1", "echo x >/tmp/x && tar -C /tmp -c x | docker import - ceph/ceph:v18 >/dev/null");
+    lab.sh("I1", "echo x >/tmp/x && tar -C /tmp -c x | docker import - ceph/ceph:v18 >/dev/null");
     let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert!(plan.out.contains("and the archive's"), "{plan:?}");
     let run = lab.cephdock(&inventory, &["up"]);
     assert_eq!(run.code, 0, "{run:?}");
     let id = "docker image inspect -f '{{.Id}}' ceph/ceph:v18";
-    assert_eq!(lab.ssh("I1", id), lab.ssh("I2", id));
+    assert_eq!(lab.sh("I1", id), lab.sh("I2", id));
     let plan = lab.cephdock(&inventory, &["--json", "plan"]);
     assert_eq!(plans(&plan), []);
 }

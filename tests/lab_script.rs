@@ -1,40 +1,19 @@
 //! The lab itself: what the other lab tests take for granted about its nodes.
 
+mod lab_support;
+
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lab_support::own::Own;
+
 const NS: &str = "labself";
-
-fn lab(args: &[&str]) -> Output {
-    Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab"))
-        .env("LAB_NS", NS)
-        .env_remove("LAB_NET")
-        .args(args)
-        .output()
-        .expect("tests/lab/lab starts")
-}
-
-/// Standard output of a command that has to succeed.
-fn ok(args: &[&str]) -> String {
-    let out = lab(args);
-    assert!(out.status.success(), "lab {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).expect("UTF-8")
-}
-
-/// Takes the lab down when the test ends, however it ends.
-struct Down;
-
-impl Drop for Down {
-    fn drop(&mut self) {
-        lab(&["down"]);
-    }
-}
 
 #[test]
 #[ignore = "boots nodes: make lab-test"]
 fn nodes_are_hosts_of_their_own_and_leave_nothing_behind() {
-    let _down = Down;
+    let lab = Own::without_nodes(NS, &[]);
+    let ok = |args: &[&str]| lab.run(args).ok().out;
     let nodes = ["up", "L1=10.32.3.11", "L2=10.32.3.12", "L3/nspawn=10.32.3.13"];
     ok(&nodes);
     let before = ok(&["ls"]);
@@ -45,11 +24,11 @@ fn nodes_are_hosts_of_their_own_and_leave_nothing_behind() {
         before.lines().filter_map(|l| l.rsplit(' ').next()?.parse().ok()).collect();
     assert_eq!(pids.len(), 3, "{before}");
 
-    let taken = lab(&["up", "L1=10.32.3.99"]);
-    assert!(!taken.status.success(), "a name that is taken by another address is refused");
+    let taken = lab.run(&["up", "L1=10.32.3.99"]);
+    assert!(taken.code != 0, "a name that is taken by another address is refused");
 
-    let six = lab(&["up", "L4/uml=fd00:32:3::14"]);
-    assert!(!six.status.success(), "a uml node has IPv4");
+    let six = lab.run(&["up", "L4/uml=fd00:32:3::14"]);
+    assert!(six.code != 0, "a uml node has IPv4");
 
     let keys = ok(&["known-hosts"]);
     let mut keys: Vec<&str> = keys.lines().filter_map(|l| l.split(' ').nth(2)).collect();

@@ -1,86 +1,50 @@
 //! Releases of Ceph other than the lab's own, from images with and without an entrypoint, on real nodes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod lab_support;
 
+use std::path::PathBuf;
+
+use lab_support::own::Own;
 use serde_json::Value;
 
-const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
-const NS: &str = "labver";
-/// What no step of a test takes, an image that has to be built first among them.
-const SECONDS: &str = "1200";
-
-fn lab(args: &[&str]) -> Output {
-    Command::new("timeout")
-        .args(["-k", "5", SECONDS, LAB])
-        .args(args)
-        .env("LAB_NS", NS)
-        .env("LAB_OSD_SIZE", "101G") // sparse
-        .env("SSH_AUTH_SOCK", "")
-        .env_remove("LAB_NET")
-        .output()
-        .expect("timeout starts")
-}
-
-/// Standard output of a command that has to succeed.
-fn ok(args: &[&str]) -> String {
-    let out = lab(args);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
-    assert!(out.status.success(), "{args:?}: {}\n{stdout}{stderr}", out.status);
-    stdout
-}
-
-/// Takes the lab down when the test ends, however it ends.
-struct Down;
-
-impl Drop for Down {
-    fn drop(&mut self) {
-        lab(&["down"]);
-    }
-}
+/// An image may have to be built first.
+const IMAGE_SECONDS: u64 = 1200;
 
 /// A cluster of `nodes`, made by `up` from nothing with the image of this release.
 struct Cluster {
     inventory: PathBuf,
-    _down: Down,
+    lab: Own,
 }
 
 impl Cluster {
     fn up(release: &str, kinds: &[(&str, &str)], nodes: &str) -> Self {
-        lab(&["down"]);
-        let down = Down;
-        ok(&["image", release]);
+        // sparse
+        let lab = Own::without_nodes("labver", &[("LAB_OSD_SIZE", "101G")]);
+        lab.lab(IMAGE_SECONDS, &["image", release]).ok();
         let at = |n: usize| format!("10.32.3.{}", 21 + n);
         let specs: Vec<String> = kinds
             .iter()
             .enumerate()
             .map(|(n, (name, kind))| format!("{name}/{kind}={}", at(n)))
             .collect();
-        let mut args = vec!["up", "--bare"];
-        args.extend(specs.iter().map(String::as_str));
-        ok(&args);
+        lab.more(&["--bare"], &specs.iter().map(String::as_str).collect::<Vec<_>>());
         // nspawn nodes have this machine's disk, which may be fuller than a mon likes
         let text = format!(
-            "cluster:\n  public_network: 10.32.3.0/24\n  image: registry.lab:5000/ceph/ceph:v{release}\n  \
-             config: {{mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\n{}\nclient: {{packages: off}}\nvolumes: {{driver: none}}\nnodes:\n{nodes}",
-            login()
+            "  public_network: 10.32.3.0/24\n  image: registry.lab:5000/ceph/ceph:v{release}\n  \
+             config: {{mon: {{mon_data_avail_warn: 1, mon_data_avail_crit: 1}}}}\nclient: {{packages: off}}\nvolumes: {{driver: none}}"
         );
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(NS);
-        fs::create_dir_all(&folder).expect("a folder");
-        let inventory = folder.join(format!("v{release}.yaml"));
-        fs::write(&inventory, text).expect("an inventory");
-        let cluster = Self { inventory, _down: down };
+        let inventory = lab.inventory(&format!("v{release}.yaml"), &text, nodes);
+        let cluster = Self { inventory, lab };
         cluster.cephdock(&["up"]);
         cluster
     }
 
     fn cephdock(&self, args: &[&str]) -> String {
-        let path = self.inventory.to_str().expect("text");
-        let mut all = vec!["run", env!("CARGO_BIN_EXE_cephdock"), "-i", path];
-        all.extend(args);
-        ok(&all)
+        self.lab.cephdock(&self.inventory, args).ok().out
+    }
+
+    fn sh(&self, node: &str, command: &str) -> String {
+        self.lab.sh(node, command)
     }
 
     /// There is nothing left to do, all is healthy, and every one of the `daemons` runs this release.
@@ -101,14 +65,6 @@ impl Cluster {
     }
 }
 
-/// The `ssh:` section for the lab's nodes.
-fn login() -> String {
-    let inventory = ok(&["inventory"]);
-    let from = inventory.find("ssh:").expect("ssh");
-    let to = inventory.find("nodes:").expect("nodes");
-    inventory[from..to].trim_end().to_owned()
-}
-
 const THREE: &str = "  - {name: V1, address: 10.32.3.21, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
      - {name: V2, address: 10.32.3.22, roles: [mon, mgr, osd], osds: [{file: 3GiB}]}\n  \
      - {name: V3, address: 10.32.3.23, roles: [mon, osd], osds: [{file: 3GiB}]}\n";
@@ -120,10 +76,10 @@ const NSPAWN: [(&str, &str); 3] = [("V1", "nspawn"), ("V2", "nspawn"), ("V3", "n
 fn ceph_16_from_an_image_with_an_entrypoint_and_a_user() {
     let cluster = Cluster::up("16", &NSPAWN, THREE);
     let image = "docker image inspect -f '{{.Config.Entrypoint}} {{.Config.User}}' registry.lab:5000/ceph/ceph:v16";
-    assert_eq!(ok(&["ssh", "V1", image]).trim(), "[/bin/false] nobody");
+    assert_eq!(cluster.sh("V1", image).trim(), "[/bin/false] nobody");
     cluster.is_whole("16", 8);
     for (node, _) in NSPAWN {
-        ok(&["ssh", node, "docker restart -t 30 $(docker ps -q)"]);
+        cluster.sh(node, "docker restart -t 30 $(docker ps -q)");
     }
     cluster.cephdock(&["up"]);
     cluster.is_whole("16", 8);
@@ -135,7 +91,7 @@ fn ceph_16_from_an_image_with_an_entrypoint_and_a_user() {
 fn ceph_20_with_keys_of_the_new_type() {
     let cluster = Cluster::up("20", &NSPAWN, THREE);
     cluster.is_whole("20", 8);
-    let auth = ok(&["ssh", "V1", "docker exec mon ceph auth ls -f json"]);
+    let auth = cluster.sh("V1", "docker exec mon ceph auth ls -f json");
     let auth: Value = serde_json::from_str(&auth).expect("JSON");
     for entity in auth["auth_dump"].as_array().expect("entities") {
         let name = entity["entity"].as_str().expect("a name");
@@ -144,10 +100,10 @@ fn ceph_20_with_keys_of_the_new_type() {
             assert!(key.starts_with("Ag"), "{name} has a key of an old type");
         }
     }
-    let detail = ok(&["ssh", "V1", "docker exec mon ceph health detail"]);
+    let detail = cluster.sh("V1", "docker exec mon ceph health detail");
     assert!(!detail.contains("AUTH_INSECURE_SERVICE"), "{detail}");
     for (node, _) in NSPAWN {
-        ok(&["ssh", node, "docker restart -t 30 $(docker ps -q)"]);
+        cluster.sh(node, "docker restart -t 30 $(docker ps -q)");
     }
     cluster.cephdock(&["up"]);
     cluster.is_whole("20", 8);
@@ -161,20 +117,20 @@ fn ceph_20_on_a_real_disk_of_one_node() {
     let node = "  - {name: V1, address: 10.32.3.21, roles: [mon, mgr, osd], osds: [{device: /dev/ubdb}]}\n";
     let cluster = Cluster::up("20", &[("V1", "uml")], node);
     cluster.is_whole("20", 3);
-    ok(&["ssh", "V1", "docker rm -f osd-0 && rm -rf /var/lib/ceph/osd/ceph-0"]);
+    cluster.sh("V1", "docker rm -f osd-0 && rm -rf /var/lib/ceph/osd/ceph-0");
     let plan = cluster.cephdock(&["plan"]);
     assert!(plan.contains("carries its data"), "{plan}");
     cluster.cephdock(&["up"]);
     cluster.is_whole("20", 3);
 
     let labels = "for gib in 0 1 10 100; do dd if=/dev/ubdb bs=4096 count=1 skip=$((gib * 262144)) status=none | tr -d '\\0' | head -c 22; echo; done";
-    assert_eq!(ok(&["ssh", "V1", labels]), "bluestore block device\n".repeat(4));
-    let fsid = ok(&["ssh", "V1", "sed -n 's/^fsid = //p' /etc/ceph/ceph.conf"]);
+    assert_eq!(cluster.sh("V1", labels), "bluestore block device\n".repeat(4));
+    let fsid = cluster.sh("V1", "sed -n 's/^fsid = //p' /etc/ceph/ceph.conf");
     cluster.cephdock(&["reset", "--yes", "--fsid", fsid.trim()]);
-    assert_eq!(ok(&["ssh", "V1", labels]), "\n".repeat(4));
+    assert_eq!(cluster.sh("V1", labels), "\n".repeat(4));
     let read = "docker run --rm --privileged --entrypoint /bin/sh registry.lab:5000/ceph/ceph:v20 \
          -c 'ceph-bluestore-tool show-label --dev /dev/ubdb 2>&1; blkid -p /dev/ubdb; echo $?'";
-    let read = ok(&["ssh", "V1", read]);
+    let read = cluster.sh("V1", read);
     // its log's own words about it come through a thread that its end does not always wait for
     assert!(
         read.contains("unable to read label for /dev/ubdb") && !read.contains("osd_uuid"),

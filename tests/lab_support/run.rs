@@ -4,6 +4,7 @@ use super::{BufRead, BufReader, Child, Command, Duration, Instant, Stdio, Value}
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 /// A command that has ended.
+#[derive(Debug)]
 pub(crate) struct Run {
     what: String,
     /// Its exit code; 124 is `timeout`'s, and -1 stands for a signal.
