@@ -127,6 +127,12 @@ fn a_registry_that_wants_a_login() {
         none.all().contains("wants a login") && none.all().contains("password_file"),
         "{none:?}"
     );
+    lab.cephdock(&inventory(&lab, &format!("  image: {image}\n")), &["check"]).exits(1).says(&[
+        "its Docker cannot get",
+        &image,
+        "basic auth",
+        "`cluster.registry`",
+    ]);
 
     // no password: nothing is contacted
     let missing = lab.cephdock(&inventory(&lab, &login("./nowhere")), &["up"]);
