@@ -65,7 +65,7 @@ pub(super) fn architecture(evidence: &Evidence) -> Vec<Found> {
     let mut found = Vec::new();
     let mut wrong = |node: &Node, own: &str, what: String, fix: String| {
         found.push(
-            Found::fail(&node.name, format!("it is an {own} machine, and {what}"))
+            Found::fail(&node.name, format!("its Docker is {own}, and {what}"))
                 .why("none of its programs runs there")
                 .fix(fix),
         );

@@ -180,7 +180,7 @@ pub(super) fn podman_remapped_and_a_snap(lab: &Own) {
         &said,
         &[
             ("docker", "C1", &["Podman", "podman-docker"]),
-            ("image", "C2", &["it is an amd64 machine", ELSEWHERE, "is for arm64"]),
+            ("image", "C2", &["its Docker is amd64", ELSEWHERE, "is for arm64"]),
             ("docker", "C2", &["maps users", "userns-remap"]),
             ("room", "C2", &["400 MiB of memory", "the kernel would kill them"]),
             ("docker", "C3", &["Docker is a snap", "snap remove docker"]),
@@ -225,7 +225,7 @@ pub(super) fn images_of_another_machine(lab: &Own) {
         &said,
         &[
             ("ceph", "C2", &["a container called mon", "docker rename"]),
-            ("image", "C3", &["an amd64 machine", "on it is for arm64", "docker rmi"]),
+            ("image", "C3", &["its Docker is amd64", "on it is for arm64", "docker rmi"]),
             ("image", "-", &["do not have the same", IMAGE]),
         ],
     );
