@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::apply::{Failure, apply};
-use crate::causes::{self, Sick};
+use crate::causes::{self, Sick, telling};
 use crate::daemon::DaemonId;
 use crate::event::{Event, Events, Goal, StageTime, Summary, Unreachable};
 use crate::facts::{ContainerFact, ContainerState, Facts, Seen};
@@ -14,7 +14,6 @@ use crate::host::{Fleet, Host, HostError};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
 use crate::plan::{self, Plan, Refusal, Stage, Waiting};
-use crate::watchdog::telling;
 
 /// A planner: [`plan::up`] and its like, with whatever it was asked for bound to it.
 pub trait Planner: Fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal> {}

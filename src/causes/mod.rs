@@ -4,6 +4,7 @@
 //! ```text
 //! container, log ─> Sick ─ explain() ─> Cause     table.rs: the known causes, a row each
 //! a check's code ───────── advice()  ─> a line    health.rs: Ceph's health checks, a row each
+//! log ──────────────────── telling() ─> its lines that say the most
 //! ```
 //!
 //! A cause that is not known is not guessed at: there is none, and the log's last lines stand alone.
@@ -15,10 +16,12 @@ use crate::facts::{ContainerFact, ContainerState};
 
 mod health;
 mod table;
+mod telling;
 #[cfg(test)]
 mod tests;
 
 pub use health::{advice, what_to_do};
+pub use telling::telling;
 
 /// A known cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,14 +1,13 @@
 //! `status`: how the cluster is. Looks only.
 
 use super::{Exit, Session, load, look, print_problems};
-use crate::causes::{self, Sick};
+use crate::causes::{self, Sick, telling};
 use crate::cli::{Global, Status as Options};
 use crate::daemon::{DaemonId, Kind};
 use crate::facts::Facts;
 use crate::host::{Fleet, Host};
 use crate::inventory::Inventory;
 use crate::status::{self, NodeStatus, Status};
-use crate::watchdog::telling;
 
 /// Lines of the log of a daemon that does not run.
 const LOG_LINES: usize = 5;

@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use super::spec::{self, LABEL, LABEL_IMAGE, NAME};
 use super::{Seen, Step, Thing, VolumeSeen};
+use crate::causes::telling;
 use crate::docker;
 use crate::event::Event;
 use crate::facts::ContainerState;
 use crate::host::{Host, HostError, Node, StepReport, container_state};
 use crate::plan::Action;
-use crate::watchdog::telling;
 
 /// One answer of Docker.
 const CALL: Duration = Duration::from_secs(90);

@@ -2,8 +2,8 @@
 
 use super::node::Node;
 use super::{HostError, StepReport};
+use crate::causes::telling;
 use crate::plan::Action;
-use crate::watchdog::telling;
 
 /// Lines of a daemon's log that go with an error about it.
 const LOG_LINES: usize = 12;
