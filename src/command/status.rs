@@ -7,6 +7,7 @@ use crate::daemon::{DaemonId, Kind};
 use crate::facts::Facts;
 use crate::host::{Fleet, Host};
 use crate::inventory::Inventory;
+use crate::report::unheard;
 use crate::status::{self, NodeStatus, Status};
 
 /// Lines of the log of a daemon that does not run.
@@ -34,13 +35,15 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
     let mut session = Session::open(loaded.clone(), look, true).await;
     loop {
         let status = take(&session.fleet, &session.want).await;
-        look.print_status_again(&status);
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {
-                session.close().await;
-                return if status_is_well(&status) { Exit::Done } else { Exit::NotThere };
-            }
-            () = tokio::time::sleep(pause) => {}
+        let enough = !look.print_status_again(&status)
+            || tokio::select! {
+                _ = tokio::signal::ctrl_c() => true,
+                () = unheard() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
+        if enough {
+            session.close().await;
+            return if status_is_well(&status) { Exit::Done } else { Exit::NotThere };
         }
         // a node that was off, or whose connection was lost, may be back
         if status.nodes.iter().any(|n| !n.reachable) {

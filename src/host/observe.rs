@@ -145,7 +145,7 @@ fn named(name: &str) -> bool {
         || name.strip_prefix("osd-").is_some_and(|id| id.parse::<u32>().is_ok())
 }
 
-fn ours(labels: Option<&HashMap<String, String>>) -> Option<OurLabels> {
+pub(super) fn ours(labels: Option<&HashMap<String, String>>) -> Option<OurLabels> {
     let labels = labels?;
     let kind = Kind::parse(labels.get(LABEL_KIND)?)?;
     let daemon = DaemonId { kind, id: labels.get(LABEL_ID)?.clone() };

@@ -1,6 +1,7 @@
 //! Volumes over all nodes: what `cephdock volume` looks at, and the few things it does. Decides nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -97,12 +98,16 @@ impl Node {
     async fn rbd(&self, ask: &Value, deadline: Duration) -> Result<Value, HostError> {
         let argv = ["python3", "-c", CLIENT, &ask.to_string()].map(str::to_owned);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut keep = |said: Said<'_>| match said {
-            Said::Out(bytes) => out.extend_from_slice(bytes),
-            Said::Err(bytes) => err.extend_from_slice(bytes),
+        let mut keep = |said: Said<'_>| {
+            match said {
+                Said::Out(bytes) => out.extend_from_slice(bytes),
+                Said::Err(bytes) => err.extend_from_slice(bytes),
+            }
+            ControlFlow::Continue(())
         };
         let mon = DaemonId::mon(&self.name);
-        let ended = timeout(deadline, self.run_in(&mon, &argv, &mut keep)).await;
+        // what it has begun it ends, whatever becomes of cephdock
+        let ended = timeout(deadline, self.run_in(&mon, &argv, Some(b""), &mut keep)).await;
         let late =
             |_| HostError::new(format!("Ceph did not answer within {} s", deadline.as_secs()));
         ended.map_err(late)?.map_err(|error| HostError {

@@ -13,6 +13,7 @@
 use std::io::{Write, stderr, stdout};
 use std::time::{Duration, SystemTime};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -95,24 +96,27 @@ impl Look {
         write(&mut stdout(), text);
     }
 
-    /// Passes on what a node said, to the stream it belongs to. On a terminal it is cleaned, for it could move the cursor.
-    pub fn pass_on(&self, said: Said<'_>) {
-        let text = |bytes: &[u8], stream: Stream| {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            if !stream.is_terminal() {
-                return text;
-            }
+    /// Passes on what a node said, to the stream it belongs to: byte for byte, but cleaned on a terminal, whose cursor it
+    /// could move. False: nobody reads that stream any more.
+    pub fn pass_on(&self, said: Said<'_>) -> bool {
+        let (bytes, stream) = match said {
+            Said::Out(bytes) => (bytes, Stream::Out),
+            Said::Err(bytes) => (bytes, Stream::Err),
+        };
+        let cleaned = stream.is_terminal().then(|| {
+            let text = String::from_utf8_lossy(bytes);
             let lines = text.split_inclusive('\n');
             lines
                 .map(|l| {
                     text::clean(l.trim_end_matches('\n'))
                         + if l.ends_with('\n') { "\n" } else { "" }
                 })
-                .collect()
-        };
-        match said {
-            Said::Out(bytes) => write(&mut stdout(), &text(bytes, Stream::Out)),
-            Said::Err(bytes) => write(&mut stderr(), &text(bytes, Stream::Err)),
+                .collect::<String>()
+        });
+        let bytes = cleaned.as_ref().map_or(bytes, String::as_bytes);
+        match stream {
+            Stream::Out => write(&mut stdout(), bytes),
+            Stream::Err => write(&mut stderr(), bytes),
         }
     }
 
@@ -131,16 +135,19 @@ impl Look {
     }
 
     /// Prints a status in the place of the one before (`--watch`): on a terminal it is cleared first, elsewhere each
-    /// one follows after its time.
-    pub fn print_status_again(&self, status: &Status) {
-        if !self.json {
-            if Stream::Out.is_terminal() && !screen::is_dumb() {
-                self.print("\x1b[2J\x1b[H");
+    /// one follows after its time. False: nobody reads it any more.
+    pub fn print_status_again(&self, status: &Status) -> bool {
+        let text = if self.json {
+            json::line(status)
+        } else {
+            let before = if Stream::Out.is_terminal() && !screen::is_dumb() {
+                "\x1b[2J\x1b[H".to_owned()
             } else {
-                self.print(&format!("\n{}\n", text::rfc3339(SystemTime::now())));
-            }
-        }
-        self.print_status(status);
+                format!("\n{}\n", text::rfc3339(SystemTime::now()))
+            };
+            before + &status_view::render(status, &self.screen())
+        };
+        write(&mut stdout(), text)
     }
 
     /// Prints a plan: stages and steps, or one JSON object.
@@ -191,6 +198,24 @@ impl Look {
     /// Prints text on stderr, such as what is wrong with the inventory.
     pub fn print_error(&self, text: &str) {
         write(&mut stderr(), &format!("{}\n", text.trim_end()));
+    }
+}
+
+/// How soon it is noticed that nobody reads stdout any more.
+const HEARD: Duration = Duration::from_millis(300);
+
+/// Resolves when nobody reads stdout any more, as after `| head`: whoever only passes on what comes may wait long for
+/// something to write. Never, where it is a file or a terminal that is there.
+pub async fn unheard() {
+    loop {
+        tokio::time::sleep(HEARD).await;
+        let out = stdout();
+        // a pipe without a reader is an error without being asked for: poll(2)
+        let mut fds = [PollFd::new(&out, PollFlags::empty())];
+        let asked = poll(&mut fds, Some(&Timespec::default()));
+        if asked.is_ok() && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
     }
 }
 
@@ -271,7 +296,7 @@ impl<W: Write + Send> Reporter for Json<W> {
     }
 }
 
-/// Writes and flushes. A stream that nobody reads any more must not stop work that others wait for.
-fn write(out: &mut impl Write, text: &str) {
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+/// Writes and flushes. A stream that nobody reads any more must not stop work that others wait for: it is false then.
+fn write(out: &mut impl Write, text: impl AsRef<[u8]>) -> bool {
+    out.write_all(text.as_ref()).and_then(|()| out.flush()).is_ok()
 }
