@@ -38,7 +38,7 @@ Examples:
   cephdock -i lab.yaml status --watch
 
 Exit codes: 0 done, healthy, nothing to do · 1 failed · 2 usage or inventory
-            3 refused, to protect data · 4 not converged or not healthy";
+            3 refused, to protect data · 4 not converged or not healthy · 130 stopped by Ctrl-C";
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -53,7 +53,7 @@ pub struct Global {
         env = "CEPHDOCK_INVENTORY"
     )]
     pub inventory: PathBuf,
-    /// Print JSON on stdout and nothing else: one object for `status` and `plan`, one event a line for `up`.
+    /// Print JSON on stdout and nothing else: one object of what was looked at, one event a line of what is done.
     #[arg(long, global = true)]
     pub json: bool,
     /// Say more.
@@ -141,7 +141,9 @@ pub enum Command {
     /// Third-party volume plugins.
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Show what a daemon says.
+    /// Show what a daemon says, on stdout.
+    ///
+    /// With `--json` an object a line: node, daemon, stream, line. A key that a daemon complains about is taken out.
     #[command(
         after_help = "Examples:\n  cephdock logs B1 mon\n  cephdock logs B2 osd-3 -n 500\n  cephdock logs B1 mgr --follow"
     )]
@@ -153,8 +155,12 @@ pub enum Command {
     #[command(after_help = "Example:\n  cephdock support -o trouble.tar.gz")]
     Support(Support),
     /// Run a ceph command in the container of the first mon that runs.
+    ///
+    /// Files that it reads and writes are the container's; `-i -` and `-o -` are stdin and stdout here. It ends with
+    /// cephdock, gives up on mons that do not answer after 30 s (`--connect-timeout`), and with `--json` before the `--` is
+    /// asked for JSON. Exit code 1 if it fails.
     #[command(
-        after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty"
+        after_help = "Examples:\n  cephdock ceph -- -s\n  cephdock ceph -- osd df tree\n  cephdock ceph -- health detail --format json-pretty\n  cephdock ceph -- auth import -i - <client.keyring"
     )]
     Ceph(Ceph),
     /// See and mend the volumes of all nodes, and prove that they work.
@@ -178,7 +184,9 @@ pub enum Command {
     )]
     Completions(Completions),
     /// Print the manual page, or that of a command.
-    #[command(after_help = "Example:\n  cephdock man up | man -l -")]
+    #[command(
+        after_help = "Examples:\n  cephdock man | man -l -\n  cephdock man volume rm | man -l -"
+    )]
     Man(Man),
     /// Take the cluster down: everything that cephdock made, on every node. Or take one node out of it.
     ///
@@ -386,7 +394,7 @@ pub struct Logs {
     /// How many of the last lines.
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
     pub lines: usize,
-    /// Go on with what comes, until Ctrl-C.
+    /// Go on with what comes, until Ctrl-C or until the daemon ends (exit code 4).
     #[arg(short, long)]
     pub follow: bool,
 }
@@ -453,9 +461,9 @@ pub struct Completions {
 /// `man`.
 #[derive(Debug, Clone, Args)]
 pub struct Man {
-    /// A command; without one, the page of cephdock itself.
+    /// A command, such as `up` or `volume rm`; without one, the page of cephdock itself.
     #[arg(value_name = "COMMAND")]
-    pub command: Option<String>,
+    pub command: Vec<String>,
 }
 
 /// `demo`.

@@ -15,26 +15,25 @@ pub(super) fn completions(global: &Global, options: &Completions) -> Exit {
 
 pub(super) fn man(global: &Global, options: &Man) -> Exit {
     let look = look(global);
-    let mut all = Cli::command();
+    let mut all = Cli::command().disable_help_subcommand(true);
     all.build(); // gives the commands their full names
-    let page = match &options.command {
-        None => Some(all.clone()),
-        Some(name) => all.find_subcommand(name).cloned(),
-    };
-    let Some(page) = page else {
-        let names: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
-        look.print_failure(&Failure {
-            what: format!(
-                "there is no command {:?}",
-                options.command.as_deref().unwrap_or_default()
-            ),
-            hint: Some(format!("there are {}", names.join(", "))),
-            ..Failure::default()
-        });
-        return Exit::Usage;
-    };
+    let mut page = &all;
+    for word in &options.command {
+        let Some(below) = page.find_subcommand(word) else {
+            let names: Vec<&str> = page.get_subcommands().map(clap::Command::get_name).collect();
+            let hint = if names.is_empty() {
+                format!("`{}` has none of its own", page.get_name())
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            let what = format!("there is no command {:?}", options.command.join(" "));
+            look.print_failure(&Failure { what, hint: Some(hint), ..Failure::default() });
+            return Exit::Usage;
+        };
+        page = below;
+    }
     let mut text = Vec::new();
-    match clap_mangen::Man::new(page).render(&mut text) {
+    match clap_mangen::Man::new(page.clone()).render(&mut text) {
         Ok(()) => {
             look.print(&String::from_utf8_lossy(&text));
             Exit::Done

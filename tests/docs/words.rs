@@ -136,8 +136,8 @@ fn commands(text: &str) -> Result<Vec<Vec<String>>, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "&&" | "|" | ";" => commands.push(Vec::new()),
-            ">" => drop(words.next()),
-            _ if word.starts_with('>') => {}
+            ">" | "<" => drop(words.next()),
+            _ if word.starts_with(['>', '<']) => {}
             _ => commands.last_mut().expect("there is one").push(word),
         }
     }
