@@ -51,13 +51,13 @@ pub(super) async fn run(global: &Global, options: &Ceph) -> Exit {
         let hint = Some("`cephdock status` says what is there".into());
         return failed(&Failure { what: what.into(), causes, hint, ..Failure::default() });
     };
-    let argv = argv(&options.args, look.json);
+    let command = whole(&options.args, look.json);
     let mut print = |said: Said<'_>| {
         if look.pass_on(said) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let mon = DaemonId::mon(name);
     let ended = tokio::select! {
-        ended = host.run_in(&mon, &argv, input.as_deref(), &mut print) => ended,
+        ended = host.run_in(&mon, &command, input.as_deref(), &mut print) => ended,
         () = unheard() => Ok(None),
     };
     let ended = ended.map_err(|e| (format!("{name}: {}", e.what), e.hint));
@@ -70,13 +70,13 @@ pub(super) async fn run(global: &Global, options: &Ceph) -> Exit {
 }
 
 /// `ceph` and what it is told. It takes the last of several of one option: what `args` say counts.
-fn argv(args: &[String], json: bool) -> Vec<String> {
-    let mut argv: Vec<String> = ["ceph", "--connect-timeout", CONNECT].map(str::to_owned).into();
+fn whole(args: &[String], json: bool) -> Vec<String> {
+    let mut command: Vec<String> = ["ceph", "--connect-timeout", CONNECT].map(str::to_owned).into();
     if json {
-        argv.extend(["--format", "json"].map(str::to_owned));
+        command.extend(["--format", "json"].map(str::to_owned));
     }
-    argv.extend(args.iter().cloned());
-    argv
+    command.extend(args.iter().cloned());
+    command
 }
 
 /// Whether `ceph` is told to read its stdin. Without being told so it reads none, and neither does cephdock: whoever runs
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_the_user_says_comes_last() {
-        let argv = argv(&words("-s -f plain"), true);
-        assert_eq!(argv.join(" "), "ceph --connect-timeout 30 --format json -s -f plain");
+        let command = whole(&words("-s -f plain"), true);
+        assert_eq!(command.join(" "), "ceph --connect-timeout 30 --format json -s -f plain");
     }
 }

@@ -17,7 +17,7 @@ const LONGEST: usize = 1 << 20;
 
 /// A line with `--json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct Spoken<'a> {
     node: &'a NodeName,
     daemon: &'a str,
     stream: &'static str,
@@ -52,7 +52,7 @@ pub(super) async fn run(global: &Global, options: &Logs) -> Exit {
     let name = daemon.to_string();
     let show = |(stream, line): (&'static str, String)| {
         let text = if look.json {
-            json::line(&Line { node, daemon: &name, stream, line: &line })
+            json::line(&Spoken { node, daemon: &name, stream, line: &line })
         } else {
             line + "\n"
         };

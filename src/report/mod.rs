@@ -147,7 +147,7 @@ impl Look {
             };
             before + &status_view::render(status, &self.screen())
         };
-        write(&mut stdout(), text)
+        write(&mut stdout(), &text)
     }
 
     /// Prints a plan: stages and steps, or one JSON object.
@@ -297,6 +297,6 @@ impl<W: Write + Send> Reporter for Json<W> {
 }
 
 /// Writes and flushes. A stream that nobody reads any more must not stop work that others wait for: it is false then.
-fn write(out: &mut impl Write, text: impl AsRef<[u8]>) -> bool {
+fn write(out: &mut impl Write, text: &(impl AsRef<[u8]> + ?Sized)) -> bool {
     out.write_all(text.as_ref()).and_then(|()| out.flush()).is_ok()
 }
