@@ -11,6 +11,8 @@
 mod pages;
 
 mod lab_support;
+#[path = "lab_docs/talk.rs"]
+mod talk;
 
 use std::fs;
 use std::path::PathBuf;
@@ -75,10 +77,10 @@ impl Typist {
 
     /// Types a command of a document.
     fn types(&self, command: &str) -> Run {
-        let script = command.replacen("cephdock", env!("CARGO_BIN_EXE_cephdock"), 1);
+        let script = command.replace("cephdock ", concat!(env!("CARGO_BIN_EXE_cephdock"), " "));
         let (folder, home) =
             (self.folder.path().display(), format!("HOME={}", self.folder.path().display()));
-        let cd = format!("cd {folder} && exec {script}");
+        let cd = format!("cd {folder} && {script}");
         self.lab.lab(400, &["run", "env", &home, "sh", "-c", &cd])
     }
 
@@ -158,6 +160,7 @@ fn the_readme_and_the_tutorial_as_they_are_typed() {
     let readme = pages::one("README.md").commands_under("Your first real cluster");
     assert!(readme.iter().any(|c| c.ends_with("cephdock up")), "{readme:?}");
     typist.follows("README.md", &readme, true);
+    talk::logs_and_ceph(&typist);
 
     // the same nodes, and the inventory of the other document
     let tutorial = pages::one("examples/tutorial.md");
