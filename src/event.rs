@@ -17,13 +17,14 @@ pub enum Event {
     Connected { node: NodeName, docker: String },
     /// The node could not be reached, or its Docker could not; the run goes on with the others where that is safe.
     Unreachable { node: NodeName, error: String },
-    /// All nodes are being looked at (again).
+    /// All nodes are being looked at (again); `round` counts from 1.
     Observing { round: usize },
     /// A plan was made. Zero steps: there is nothing to do.
     Planned { round: usize, stages: usize, steps: usize },
-    /// A stage begins: `title` is a short phrase ("start daemons").
+    /// A stage begins: `stage` is its name for programs ([`StageName`](crate::plan::StageName)), `title` a short phrase
+    /// ("start daemons").
     StageStarted { stage: String, title: String, steps: usize },
-    /// A stage ended. `ok` is false where a step of it failed.
+    /// A stage ended after `seconds` of wall-clock time. `ok` is false where a step of it failed.
     StageFinished { stage: String, seconds: f64, ok: bool },
     /// A step begins on a node, and why it is needed. `step` counts within the run and ties the next three to it.
     StepStarted { node: NodeName, step: u64, what: String, why: String },
@@ -38,7 +39,8 @@ pub enum Event {
     },
     /// The step is done.
     StepFinished { node: NodeName, step: u64, what: String, seconds: f64 },
-    /// The step failed. `log` holds the last lines of the daemon concerned, if there is one.
+    /// The step failed. `log` holds the last lines of the daemon concerned, oldest first, if there is one; `hint` is what to
+    /// do.
     StepFailed {
         node: NodeName,
         step: u64,
@@ -85,7 +87,7 @@ pub struct Summary {
     /// What it was for.
     #[serde(skip)]
     pub goal: Goal,
-    /// The cluster, once there is one.
+    /// The cluster's fsid, once there is one.
     pub fsid: Option<String>,
     /// `HEALTH_OK` and the like; `None` where no mon answered.
     pub health: Option<String>,
@@ -93,7 +95,7 @@ pub struct Summary {
     pub steps: usize,
     /// Whether the last plan was empty and every node of the inventory took part.
     pub converged: bool,
-    /// Seconds of the whole run.
+    /// Wall-clock seconds of the whole run, connecting included.
     pub seconds: f64,
     /// Where the time went, in order: connecting, observing and each stage.
     pub stages: Vec<StageTime>,

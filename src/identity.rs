@@ -60,7 +60,7 @@ pub enum KeyType {
 pub struct InitialMon {
     /// The node's name, which is the mon's id.
     pub name: String,
-    /// Its address.
+    /// Its address; mons listen on ports 3300 (msgr2) and 6789 of it.
     pub address: IpAddr,
 }
 
@@ -153,6 +153,9 @@ impl Identity {
     }
 
     /// Reads the file's text.
+    ///
+    /// # Errors
+    /// What is wrong with it, without a word of the text: that could be the seed.
     pub fn parse(text: &str) -> Result<Self, String> {
         let s: Stored = serde_json::from_str(text)
             // the parser's own words could quote the seed

@@ -41,7 +41,7 @@ pub struct Sick<'a> {
     pub daemon: DaemonId,
     /// What its container does; `None`: there is none.
     pub state: Option<ContainerState>,
-    /// How its last run ended.
+    /// Exit code of its last run; from 128 on, 128 and the signal.
     pub exit_code: Option<i64>,
     /// The kernel ended it for want of memory.
     pub out_of_memory: bool,

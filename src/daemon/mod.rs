@@ -108,7 +108,7 @@ pub struct ContainerSpec {
     pub daemon: DaemonId,
     /// The cluster.
     pub fsid: Uuid,
-    /// Image reference.
+    /// Image reference, as the inventory has it.
     pub image: String,
     /// The script that `/bin/sh -c` runs.
     pub script: String,

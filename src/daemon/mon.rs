@@ -44,7 +44,7 @@ pub struct Entity {
     pub name: String,
     /// Its key.
     pub key: Secret,
-    /// Daemon kind and capability.
+    /// Daemon kind and capability: `mon`, `allow *`.
     pub caps: Vec<(&'static str, String)>,
 }
 

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct ClientFacts {
     /// The package manager it has; `None`: none that cephdock knows.
     pub manager: Option<PackageManager>,
-    /// The program `ceph` is there.
+    /// The program `ceph` is on root's path.
     pub ceph: bool,
     /// The version that the program `rbd` says it is, such as `18.2.7`. `None`: it is not there, or does not run.
     pub rbd: Option<String>,
     /// The running kernel's rbd.
     pub module: RbdModule,
-    /// The image features that it can map, as bits; known once it is loaded, since Linux 4.11.
+    /// The image features that it can map, as the bits of librbd's `RBD_FEATURE_…` (1: layering); known once it is loaded,
+    /// since Linux 4.11 (`supported_features` in its Documentation/ABI/testing/sysfs-bus-rbd).
     pub features: Option<u64>,
 }
 

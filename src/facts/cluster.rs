@@ -18,13 +18,13 @@ pub struct ClusterFacts {
     pub health: String,
     /// Health checks that are raised and not muted.
     pub checks: Vec<Check>,
-    /// Mons of the monmap: whether each is in the quorum.
+    /// Mons of the monmap by id, their node's name: whether each is in the quorum.
     pub mons: BTreeMap<String, bool>,
-    /// The mgr that is active, where there is one.
+    /// The id of the mgr that is active, its node's name, where there is one.
     pub active_mgr: Option<String>,
     /// How many mgrs stand by.
     pub standby_mgrs: usize,
-    /// Epoch of the OSD map.
+    /// Epoch of the OSD map: it grows by 1 with each change.
     pub epoch: u64,
     /// OSDs by id.
     pub osds: BTreeMap<u32, OsdFact>,
@@ -38,15 +38,16 @@ pub struct ClusterFacts {
     pub pgs_clean: u64,
     /// PGs that are active in whatever way.
     pub pgs_active: u64,
-    /// Copies of objects that are missing or not where they shall be.
+    /// Copies of objects that are missing or not where they shall be (`degraded_objects` and `misplaced_objects` of Ceph's
+    /// `pgmap`).
     pub misplaced: u64,
-    /// Bytes: raw capacity, used, available.
+    /// Raw capacity, of all copies together.
     pub bytes: Bytes,
-    /// SHA-256 (hex) of each entity's key. The keys themselves are never kept.
+    /// SHA-256 (hex) of each entity's key, by `mon.`, `osd.0`, `client.admin`. The keys themselves are never kept.
     pub auth: BTreeMap<String, String>,
-    /// The capabilities of the clients that are not Ceph's own, by entity and kind of daemon.
+    /// The capabilities of the clients that are not Ceph's own, by entity and kind of daemon: `mon` → `profile rbd`.
     pub caps: BTreeMap<String, BTreeMap<String, String>>,
-    /// Ceph release of each daemon, by `mon.B1`, `mgr.B1`, `osd.0`.
+    /// Ceph version of each daemon, such as `18.2.7`, by `mon.B1`, `mgr.B1`, `osd.0`.
     pub versions: BTreeMap<String, String>,
 }
 
@@ -96,7 +97,7 @@ pub struct PoolFact {
     pub initialised: bool,
 }
 
-/// Capacity in bytes.
+/// Capacity in bytes, as `ceph status` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Bytes {
     /// Raw capacity of all OSDs.
@@ -108,6 +109,9 @@ pub struct Bytes {
 }
 
 /// Puts the answers together. `auth` and `metadata` may be missing where only health was asked for.
+///
+/// # Errors
+/// `status` or `osd_dump` lacks what everything else rests on: an fsid, uuids of OSDs.
 pub fn parse(
     status: &Value,
     osd_dump: &Value,

@@ -11,7 +11,7 @@ pub struct DiskFact {
     /// The kernel's name for it, such as `sdb`.
     #[serde(default)]
     pub kernel_name: String,
-    /// Bytes.
+    /// Bytes; 0 where there is no such disk.
     #[serde(default)]
     pub size: u64,
     /// Serial number (or WWN), where the disk tells one.

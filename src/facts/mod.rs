@@ -88,20 +88,20 @@ pub struct NodeFacts {
     pub kernel: String,
     /// `uname -m`.
     pub arch: String,
-    /// Every address of every interface.
+    /// Every address of every interface, loopback and link-local ones too.
     pub addresses: Vec<IpAddr>,
-    /// The same with the length of their networks' prefixes, where the node tells.
+    /// The same, each with the prefix length of its network (`10.32.3.147/24`), where the node tells.
     pub networks: Vec<IpNet>,
     /// Free bytes where /var/lib/ceph is or will be.
     pub free_bytes: Option<u64>,
-    /// The files that cephdock would write and that exist, by path.
+    /// The files that cephdock would write and that exist, by absolute path.
     pub files: BTreeMap<String, FileFact>,
     /// /etc/ceph/ceph.conf, if there is one.
     pub conf: Option<ConfFact>,
     /// The identity file, if there is one.
     #[serde(skip)]
     pub identity: IdentityFile,
-    /// Mon stores under /var/lib/ceph/mon, by mon id.
+    /// Mon stores under /var/lib/ceph/mon, by mon id (`B1` of `ceph-B1`).
     pub mon_stores: BTreeMap<String, MonStore>,
     /// OSD data directories under /var/lib/ceph/osd, by OSD id.
     pub osd_dirs: BTreeMap<u32, OsdDir>,
@@ -109,7 +109,7 @@ pub struct NodeFacts {
     pub disks: BTreeMap<String, DiskFact>,
     /// What filters its incoming packets.
     pub firewall: FirewallFacts,
-    /// Paths in /etc/ceph and /var/lib/ceph, two levels deep, these two included.
+    /// Absolute paths in /etc/ceph and /var/lib/ceph, two levels deep, these two included.
     pub tree: BTreeSet<String>,
     /// RBD images that are mapped here.
     pub mapped: Vec<MappedRbd>,
@@ -236,7 +236,7 @@ pub struct ContainerFact {
     /// The image reference it was made from.
     #[serde(default)]
     pub image: String,
-    /// The id that this reference had then.
+    /// The id that this reference had then, `sha256:…`.
     #[serde(default)]
     pub image_id: Option<String>,
     /// Whether its live settings (restart policy, limits) are still the ones it was made with: `docker update` and
@@ -246,7 +246,7 @@ pub struct ContainerFact {
     /// How often Docker restarted it by itself.
     #[serde(default)]
     pub restarts: u64,
-    /// Exit code of its last run, where it is not running.
+    /// Exit code of its last run, where it is not running; from 128 on, 128 and the signal that ended it.
     #[serde(default)]
     pub exit_code: Option<i64>,
     /// The kernel ended its last run for want of memory.
@@ -264,11 +264,11 @@ fn yes() -> bool {
 /// cephdock's labels on a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OurLabels {
-    /// `cephdock.fsid`.
+    /// `cephdock.fsid`, as the label has it: nobody has checked that it is a uuid.
     pub fsid: String,
     /// `cephdock.kind` and `cephdock.id`.
     pub daemon: DaemonId,
-    /// `cephdock.spec`.
+    /// `cephdock.spec`: SHA-256 in hex, see [`ContainerSpec::digest`](crate::daemon::ContainerSpec::digest).
     pub spec: String,
 }
 

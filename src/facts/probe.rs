@@ -14,7 +14,10 @@ use super::{
 use crate::daemon::CONF_MARK;
 use crate::identity::Identity;
 
-/// Turns the probe's output into facts; `docker` is filled in elsewhere. The error names the section that is missing.
+/// Turns the probe's output into facts; `docker` is filled in elsewhere.
+///
+/// # Errors
+/// A section that is not known, or an output that was cut off before its end.
 pub fn parse(text: &str) -> Result<NodeFacts, String> {
     let mut facts = NodeFacts::default();
     let mut complete = false;

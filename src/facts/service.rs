@@ -35,7 +35,7 @@ pub struct UnitFact {
     pub file: FileFact,
     /// Its first line says that cephdock wrote it.
     pub ours: bool,
-    /// The command in it.
+    /// The command in it, what follows `ExecStart=`.
     pub command: String,
 }
 
@@ -43,7 +43,7 @@ pub struct UnitFact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Running {
-    /// Its words.
+    /// Its words, a space after each (`/proc/PID/cmdline`).
     pub command: String,
     /// It is the program that lies there now, not one that has been replaced since.
     pub current: bool,

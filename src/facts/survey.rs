@@ -12,15 +12,15 @@ use crate::inventory::NodeName;
 pub struct Survey {
     /// All of its memory, in bytes.
     pub memory: Option<u64>,
-    /// The MTU of each interface.
+    /// The MTU of each interface, in bytes, by the kernel's name for it.
     pub mtu: BTreeMap<String, u32>,
     /// Who listens on TCP.
     pub listening: Vec<Listener>,
     /// How full the filesystems are that hold /var/lib/ceph and Docker's folder, by these paths.
     pub space: BTreeMap<String, Space>,
-    /// Programs that keep the clock right.
+    /// Names of programs that run and keep the clock right, such as `chronyd`.
     pub keepers: BTreeSet<String>,
-    /// Sockets of Dockers that run for a single user.
+    /// Paths of sockets of Dockers that run for a single user, on the node.
     pub rootless: Vec<String>,
     /// What Docker says of itself. `None`: it does not answer, or was not asked.
     pub engine: Option<Engine>,
@@ -62,9 +62,9 @@ pub struct Space {
 /// What `docker info` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Engine {
-    /// Where it keeps images and containers.
+    /// The folder on the node where it keeps images and containers (`DockerRootDir`).
     pub root: String,
-    /// `name=seccomp,profile=builtin`, `name=rootless`, `name=userns` and the like.
+    /// `SecurityOptions`: `name=seccomp,profile=builtin`, `name=rootless`, `name=userns` and the like.
     pub security: Vec<String>,
 }
 
@@ -154,6 +154,9 @@ pub struct Paths {
 }
 
 /// Reads the survey. Docker is asked elsewhere.
+///
+/// # Errors
+/// A section that is not known, or an output that was cut off before its end.
 pub fn parse(text: &str) -> Result<Survey, String> {
     let mut survey = Survey::default();
     let mut complete = false;

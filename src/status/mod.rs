@@ -116,13 +116,13 @@ pub struct DaemonStatus {
     pub id: String,
     /// What its container does.
     pub state: DaemonState,
-    /// The image its container was made from.
+    /// The reference of the image its container was made from.
     pub image: Option<String>,
     /// The Ceph release it runs, such as `19.2.3`.
     pub version: Option<String>,
     /// More on the state, such as `exited with 1, restarted 3 times`; of a running daemon only what is wrong with it.
     pub detail: Option<String>,
-    /// The last lines of its log, of daemons that do not run as they should.
+    /// The last lines of its log, oldest first, of daemons that do not run as they should.
     pub log: Vec<String>,
     /// Why it does not run as it should, where that is known.
     pub cause: Option<Cause>,
