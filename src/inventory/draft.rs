@@ -38,7 +38,7 @@ pub struct Host {
 /// A whole disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// Its most stable path.
+    /// Its most stable path on the host.
     pub path: String,
     /// Size, serial number, what is on it, for a comment.
     pub about: String,
@@ -55,9 +55,9 @@ pub struct Wishes {
     pub user: Option<String>,
     /// The SSH port of all hosts.
     pub port: Option<u16>,
-    /// A private key.
+    /// The path of a private key, on the operator's machine.
     pub identity_file: Option<String>,
-    /// Bastions.
+    /// Bastions: `[user@]host[:port]`, several with commas.
     pub jump: Option<String>,
     /// The `known_hosts` file.
     pub known_hosts: Option<String>,
@@ -65,7 +65,7 @@ pub struct Wishes {
     pub accept_new: bool,
     /// These disks for OSDs on every host, whatever was seen.
     pub devices: Vec<String>,
-    /// An OSD in a file of this size on every host.
+    /// An OSD in a file of this size on every host, as an inventory has it: `20GiB`.
     pub file: Option<String>,
 }
 
@@ -110,7 +110,10 @@ const FILE_GIB: u64 = 20;
 /// The smallest that an inventory takes.
 const LEAST_FILE_GIB: u64 = 2;
 
-/// Proposes an inventory. The error says what is not known, and how to tell it.
+/// Proposes an inventory.
+///
+/// # Errors
+/// What is not known (a network that all hosts are in, an address in it), and how to tell it.
 pub fn propose(hosts: Vec<Host>, wishes: &Wishes) -> Result<Draft, String> {
     if hosts.is_empty() {
         return Err("no host was named".into());

@@ -83,7 +83,10 @@ impl Inventory {
 pub struct NodeName(String);
 
 impl NodeName {
-    /// Checks and wraps `name`; the error says what is wrong with it.
+    /// Checks and wraps `name`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn new(name: &str) -> Result<Self, String> {
         let head = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
         let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -113,7 +116,7 @@ pub struct Cluster {
     pub public_network: IpNet,
     /// OSD replication traffic, where it has a network of its own.
     pub cluster_network: Option<IpNet>,
-    /// The image that holds the Ceph programs.
+    /// The reference of the image that holds the Ceph programs, as a user writes it: a tag may be missing.
     pub image: String,
     /// Login for the image's registry.
     pub registry: Option<Registry>,
@@ -136,7 +139,7 @@ impl Cluster {
 /// `cluster.image_archive`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageArchive {
-    /// The file.
+    /// The file, on the operator's machine.
     pub path: PathBuf,
     /// What it holds of the cluster's image, once [`file::Loaded::read_archive`] has looked.
     pub archived: Option<Archived>,
@@ -145,7 +148,7 @@ pub struct ImageArchive {
 /// `cluster.registry`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registry {
-    /// Host and port of the registry.
+    /// The registry, `host[:port]`.
     pub server: String,
     /// The account.
     pub username: String,
@@ -218,13 +221,14 @@ pub struct Ssh {
     pub port: u16,
     /// Login, `root` by default. Another user needs sudo without a password.
     pub user: String,
-    /// Private keys; without any the agent is asked, then the usual files in ~/.ssh.
+    /// Files with private keys, on the operator's machine; without any the agent is asked, then the usual files in ~/.ssh.
     pub identity_files: Vec<PathBuf>,
     /// The agent may offer no other keys than those.
     pub identities_only: bool,
     /// Bastions to go through, in order.
     pub jump: Vec<Jump>,
-    /// User certificates beside those that are named as their key is (`id_x-cert.pub`).
+    /// Files with user certificates, on the operator's machine, beside those that are named as their key is
+    /// (`id_x-cert.pub`).
     pub certificates: Vec<PathBuf>,
     /// The user's `known_hosts` files. A new host is added to the first; without any it is noted nowhere.
     pub known_hosts: Vec<PathBuf>,
@@ -275,12 +279,15 @@ pub struct Jump {
     pub user: Option<String>,
     /// Name or address of the bastion.
     pub host: String,
-    /// Its port, 22 unless given.
+    /// Its SSH port; 22, or what `~/.ssh/config` says, unless given.
     pub port: Option<u16>,
 }
 
 impl Jump {
-    /// Reads `[user@]host[:port]`; the error says what is wrong with it.
+    /// Reads `[user@]host[:port]`; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         login::one_jump(text).map_err(|wrong| format!("{text}: {}; {}", wrong.message, wrong.fix))
     }
