@@ -21,7 +21,7 @@ pub struct Failure {
     pub node: NodeName,
     /// The step, in words.
     pub what: String,
-    /// Why.
+    /// Why, without the node's name.
     pub error: HostError,
     /// Why a daemon that it waits for does not run, where that is known.
     pub cause: Option<Cause>,

@@ -51,6 +51,10 @@ pub struct Run {
 }
 
 /// The cluster's identity as the nodes hold it, or a refusal. `None`: there is none yet.
+///
+/// # Errors
+/// Two nodes hold different ones or one cannot be read (`to_protect_data`), or none was found and a mon node that may hold
+/// one could not be looked at.
 pub fn adopt(want: &Inventory, facts: &Facts) -> Result<Option<Identity>, Refusal> {
     let finding = |node: &NodeName, what: String, hint: &str| plan::Finding {
         node: node.clone(),

@@ -343,6 +343,9 @@ pub fn run(evidence: &Evidence) -> Report {
 
 /// What `up` does first, with facts that it has anyway. Only before the mons of a new cluster have met: a cluster that
 /// runs is kept as the inventory says, however its nodes are.
+///
+/// # Errors
+/// What stands in the way, with `to_protect_data` false: nothing was touched.
 pub fn before_up(want: &Inventory, facts: &Facts) -> Result<(), Refusal> {
     let evidence = Evidence::of_facts(want, facts);
     let cheap = CHECKS.iter().filter(|c| c.before_up).flat_map(|c| c.findings(&evidence));

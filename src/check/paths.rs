@@ -26,7 +26,7 @@ pub struct Way {
     pub address: IpAddr,
     /// And ports.
     pub ports: Vec<u16>,
-    /// What large packets are sent: no more than either end's network card takes, for that is what TCP agrees on.
+    /// The size in bytes of the large packets that are sent: no more than either end's network card takes, for that is what TCP agrees on.
     pub mtu: Option<u32>,
 }
 

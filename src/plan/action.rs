@@ -48,7 +48,7 @@ pub enum Action {
     /// Installs Ceph's host tools with the node's package manager: the first of these packages that its repositories
     /// have, and what that depends on. Nothing is removed, nothing restarted.
     InstallTools(PackageManager, Vec<String>),
-    /// Loads a module into the running kernel.
+    /// Loads a module into the running kernel, by its name (`rbd`).
     LoadModule(String),
     /// Pulls a volume plugin and leaves it disabled. One of that name that is there already stays.
     PullPlugin {
@@ -93,7 +93,7 @@ pub enum Action {
 pub struct ImageFile {
     /// Where it is.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size in bytes, which the transfer has to come to.
     pub bytes: u64,
     /// The image in it that is wanted.
     pub reference: String,
@@ -132,7 +132,7 @@ pub struct ProgramSpec {
     pub program: Program,
     /// Absolute path on the node.
     pub path: String,
-    /// Permission bits.
+    /// Permission bits, such as 0o755.
     pub mode: u32,
 }
 
@@ -176,7 +176,7 @@ pub const PARTIAL: &str = ".cephdock-new";
 pub struct FileSpec {
     /// Absolute path.
     pub path: String,
-    /// Permission bits.
+    /// Permission bits, such as 0o600.
     pub mode: u32,
     /// Its folder is made with these permission bits if it is not there.
     pub folder_mode: u32,
@@ -232,7 +232,7 @@ impl fmt::Display for PortsSpec {
 /// A command to the mons, as the `ceph` tool would send it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MonCommand {
-    /// Its JSON: `prefix` and arguments. Never secret.
+    /// Its JSON, as librados' `mon_command` takes it: `prefix` and arguments. Never secret.
     pub json: Value,
     /// What it is about, for people: an entity, a pool.
     pub about: String,

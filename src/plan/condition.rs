@@ -10,24 +10,24 @@ use crate::facts::ClusterFacts;
 pub enum Condition {
     /// The mons answer at all.
     Quorum,
-    /// These OSDs are up.
+    /// These OSDs, by number, are up.
     OsdsUp(Vec<u32>),
-    /// The pool is there, and initialised for RBD.
+    /// The pool of this name is there, and initialised for RBD.
     PoolReady(String),
     /// The cluster is as it should be.
     Settled(Settled),
-    /// These OSDs, which are being taken out, hold nothing any more that is needed.
+    /// These OSDs, by number, which are being taken out, hold nothing any more that is needed.
     Drained(Vec<u32>),
 }
 
 /// The parts of a cluster at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// Mons that are in the quorum.
+    /// Ids of the mons that are in the quorum.
     pub mons: Vec<String>,
     /// How many mgrs there are, one of them active.
     pub mgrs: usize,
-    /// OSDs that are up.
+    /// Numbers of the OSDs that are up.
     pub osds: Vec<u32>,
     /// Every PG is active+clean and the health is OK. Not asked for while a node is missing: it could not be.
     pub healthy: bool,

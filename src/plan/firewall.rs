@@ -54,8 +54,10 @@ pub(super) fn undo(_: &Target, node: &Usable) -> Vec<Step> {
     close(node.facts).unwrap_or_default()
 }
 
-/// Takes out everything of ours, wherever in a node's firewalls it stands, running or stopped. The error says why it
-/// cannot be told what is there.
+/// Takes out everything of ours, wherever in a node's firewalls it stands, running or stopped.
+///
+/// # Errors
+/// firewalld runs and says nothing, so nobody knows what is there.
 pub fn close(facts: &NodeFacts) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     if let Some(firewalld) = &facts.firewall.firewalld {

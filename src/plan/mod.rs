@@ -254,12 +254,19 @@ pub struct Finding {
 }
 
 /// What `up` is to do next, and after that.
+///
+/// # Errors
+/// Everything that is in the way: what cephdock did not make, disks that are not blank (`to_protect_data`), nodes without which
+/// nothing can be begun.
 pub fn up(want: &Inventory, seen: &Facts, id: &Identity) -> Result<Plan, Refusal> {
     all(&fleet::Fleet::sort(want, seen, id)?, id)
 }
 
 /// What `add-node` is to do: the same for one node of a cluster that runs. The other nodes are left as they are, but for
 /// ceph.conf where the node holds a mon.
+///
+/// # Errors
+/// The same; and no cluster runs yet, or the node itself cannot be worked on.
 pub fn add_node(
     node: &NodeName,
     want: &Inventory,

@@ -55,6 +55,9 @@ pub struct Options<'a> {
 }
 
 /// Which cluster is on these nodes: the one asked for, or the only one there is. `None`: none.
+///
+/// # Errors
+/// There is another cluster than the one asked for, or more than one.
 pub fn find(seen: &Facts, asked: Option<Uuid>) -> Result<Option<Target>, Refusal> {
     let mut clusters: BTreeMap<Uuid, BTreeSet<&NodeName>> = BTreeMap::new();
     for (name, seen) in &seen.nodes {
@@ -124,14 +127,20 @@ fn identity(seen: &Facts, fsid: Uuid) -> Option<Identity> {
 }
 
 /// What `reset` is to do next, and after that.
+///
+/// # Errors
+/// An image is mapped, the node is not in the inventory, or mons or data would be lost with it (`to_protect_data`).
 pub fn reset(
     want: &Inventory,
     seen: &Facts,
     target: &Target,
     options: Options,
 ) -> Result<Plan, Refusal> {
-    let plan = match options.node.and_then(|name| want.node(name)) {
-        Some(node) => leave::leave(want, seen, target, node)?,
+    let plan = match options.node {
+        Some(name) => {
+            let node = want.node(name).ok_or_else(|| unknown(name))?;
+            leave::leave(want, seen, target, node)?
+        }
         None => whole(want, seen, target, options.keep_data),
     };
     let in_use = in_use(seen, target, options.node);
@@ -139,6 +148,16 @@ pub fn reset(
         return Ok(plan);
     }
     Err(Refusal { to_protect_data: true, findings: in_use })
+}
+
+/// One node was named, and nobody knows which: that is no reason to take down all of them.
+fn unknown(name: &NodeName) -> Refusal {
+    let finding = Finding {
+        node: name.clone(),
+        what: "the inventory has no node of this name".into(),
+        hint: "put it there, with the address it has, or had".into(),
+    };
+    Refusal { to_protect_data: true, findings: vec![finding] }
 }
 
 fn whole(want: &Inventory, seen: &Facts, target: &Target, keep_data: bool) -> Plan {
