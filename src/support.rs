@@ -19,7 +19,7 @@ const KEY_LENGTH: usize = 40;
 /// A file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its path in there.
+    /// Its path in there, such as `nodes/B1.json`.
     pub name: String,
     /// What is in it.
     pub text: String,
@@ -133,7 +133,7 @@ fn keys(want: &Inventory, facts: &Facts, identity: &Identity) -> Vec<String> {
     keys
 }
 
-/// Writes the parts as a gzipped tar, in one folder of this name.
+/// Writes the parts as a gzipped tar, in one folder of this name. `seconds` since 1970 is the files' time.
 ///
 /// # Errors
 /// Those of `out`.

@@ -92,6 +92,9 @@ impl Local {
     }
 
     /// Looks, and changes nothing. `ask`: the mon too.
+    ///
+    /// # Errors
+    /// Docker does not answer. A mon that does not is no error: [`Seen::cluster`] is empty then.
     pub async fn look(&self, ask: bool) -> Result<Seen, HostError> {
         let docker = self.node.docker()?;
         let inspect = self.call("look for the image", docker.inspect_image(&self.image));
@@ -125,6 +128,9 @@ impl Local {
     }
 
     /// Does one step.
+    ///
+    /// # Errors
+    /// Docker refused it, or what is waited for did not come true in time; then with the last lines of the container's log.
     pub async fn perform(&self, step: &Step, report: &StepReport) -> Result<(), HostError> {
         let docker = self.node.docker()?;
         match step {

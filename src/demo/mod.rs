@@ -122,6 +122,9 @@ pub fn goals() -> [Condition; 2] {
 }
 
 /// What is left to do. `image`: what the user asked for by `--image`.
+///
+/// # Errors
+/// There is something else under the demo's names, or the demo there was made with another image.
 pub fn up(seen: &Seen, image: Option<&str>) -> Result<Vec<Step>, Refused> {
     refuse(seen)?;
     if let (Thing::Ours(volume), Some(image)) = (&seen.volume, image)
@@ -157,6 +160,9 @@ pub fn up(seen: &Seen, image: Option<&str>) -> Result<Vec<Step>, Refused> {
 }
 
 /// What is to be removed.
+///
+/// # Errors
+/// There is something else under the demo's names.
 pub fn down(seen: &Seen) -> Result<Vec<Step>, Refused> {
     refuse(seen)?;
     let mut steps = Vec::new();

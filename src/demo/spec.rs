@@ -18,14 +18,14 @@ pub const LABEL: &str = "cephdock.demo";
 /// Label of the volume: the image that the cluster was made with.
 pub const LABEL_IMAGE: &str = "cephdock.demo.image";
 
-/// The container's limit, swap included. At rest the daemons take about 400 MiB of it, most of it the mgr, which has no
+/// The container's limit in bytes, swap included. At rest the daemons take about 400 MiB of it, most of it the mgr, which has no
 /// limit of its own; the mon and the OSD stay near theirs.
 pub const MEMORY: u64 = 2 << 30;
 /// The least that Ceph takes for an OSD (`osd_memory_target`).
 const OSD_MEMORY: u64 = 896 << 20;
 /// The least that it takes for a mon (`mon_memory_target`).
 const MON_MEMORY: u64 = 512 << 20;
-/// The OSD's file, sparse: it takes what is written.
+/// The OSD's file in bytes, sparse: it takes what is written.
 pub const BYTES: u64 = 10 << 30;
 /// Seconds that the daemons get to end by themselves.
 pub const STOP_SECONDS: i64 = 30;

@@ -47,6 +47,9 @@ pub trait Told: FnMut(&'static str, u64, u64) + Send {}
 impl<F: FnMut(&'static str, u64, u64) + Send> Told for F {}
 
 /// Pulls to the end of the stream: an error inside it is an error.
+///
+/// # Errors
+/// Docker's word for it, or nothing moved for three minutes.
 pub async fn pull(
     docker: &bollard::Docker,
     reference: &str,
@@ -78,6 +81,9 @@ pub(super) fn credentials(login: &Login) -> DockerCredentials {
 }
 
 /// Sends the image file at `path`, which has `bytes`, and waits until Docker has taken it in.
+///
+/// # Errors
+/// The file cannot be read or is no image to Docker, or nothing moved for three minutes (ten while Docker unpacks).
 pub async fn load(
     docker: &bollard::Docker,
     path: &Path,

@@ -62,7 +62,7 @@ impl fmt::Display for Via {
 #[derive(Debug, thiserror::Error)]
 #[error("Docker does not answer at {socket}: {}", join(tried))]
 pub struct DockerUnreachable {
-    /// The daemon's socket on the node.
+    /// The path of the daemon's socket, on the node (or on this machine, for the demo).
     pub socket: String,
     /// Each way and why it failed, in the order they were tried.
     pub tried: Vec<(Via, Failure)>,
@@ -136,6 +136,9 @@ impl DockerUnreachable {
 
 /// Finds a way to the daemon behind `socket` (a path on the node) by asking it for `/_ping` through each, and agrees on
 /// an API version. `deadline` is for each way.
+///
+/// # Errors
+/// Every way that was tried, each with its reason.
 pub async fn connect(
     session: &Session,
     socket: &str,

@@ -20,6 +20,9 @@ use crate::image::Login;
 type Answer = (u16, Bytes);
 
 /// Pulls the plugin `remote` under the name `name`, with all privileges that it asks for, and leaves it disabled.
+///
+/// # Errors
+/// Docker's word for it, or nothing moved for three minutes.
 pub async fn pull(
     docker: &Docker,
     remote: &str,
@@ -55,6 +58,9 @@ async fn privileges(
 }
 
 /// Pushes the plugin to the registry that its name begins with. An error inside the stream is an error.
+///
+/// # Errors
+/// Docker's or the registry's word for it.
 pub async fn push(docker: &Docker, name: &str, login: Option<&Login>) -> Result<(), ImageError> {
     let path = format!("/plugins/{name}/push");
     let body = good(call(docker, Method::POST, &path, login).await?)?;
@@ -69,6 +75,9 @@ pub async fn push(docker: &Docker, name: &str, login: Option<&Login>) -> Result<
 }
 
 /// Removes a disabled plugin. bollard expects an answer that Docker does not give.
+///
+/// # Errors
+/// Docker's word for it: it is enabled, or not there.
 pub async fn remove(docker: &Docker, name: &str) -> Result<(), ImageError> {
     good(call(docker, Method::DELETE, &format!("/plugins/{name}"), None).await?).map(|_| ())
 }

@@ -190,6 +190,9 @@ pub enum LockError {
 impl Fleet<Node> {
     /// Takes the lock on every mon node that was reached: on the first alone, so that of two that come at once one gets
     /// all, then on the others at the same time. `who` names this process and what it is about to do.
+    ///
+    /// # Errors
+    /// Another one has it, or a node did not say. What was taken by then is let go of.
     pub async fn lock(&self, want: &Inventory, who: &str) -> Result<OperatorLock, LockError> {
         let mut mons: Vec<(&NodeName, &Arc<Node>)> =
             want.mons().filter_map(|n| Some((&n.name, self.get(&n.name)?))).collect();

@@ -43,7 +43,8 @@ pub use node::{Node, connect_all};
 pub(crate) use observe::container_state;
 pub(crate) use plugins::MirrorSpec;
 
-/// A node that can be looked at and worked on.
+/// A node that can be looked at and worked on. Errors are [`HostError`]s: with `lost` where the connection is gone, else what
+/// was seen.
 pub trait Host: Send + Sync + 'static {
     /// Looks at the node. Writes, pulls and starts nothing.
     fn observe(&self) -> impl Future<Output = Result<NodeFacts, HostError>> + Send;
@@ -55,7 +56,7 @@ pub trait Host: Send + Sync + 'static {
         action: &Action,
         step: &StepReport,
     ) -> impl Future<Output = Result<(), HostError>> + Send;
-    /// The last lines of a daemon's log.
+    /// The last lines of a daemon's log, oldest first, both streams.
     fn logs(
         &self,
         daemon: &DaemonId,
@@ -102,7 +103,7 @@ pub struct HostError {
     pub what: String,
     /// The node cannot be reached any more: nothing else will work on it in this run.
     pub lost: bool,
-    /// The last lines of the log of the daemon concerned.
+    /// The last lines of the log of the daemon concerned, oldest first; empty where there is none.
     pub log: Vec<String>,
     /// What to do about it.
     pub hint: Option<String>,

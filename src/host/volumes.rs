@@ -298,6 +298,9 @@ impl Fleet<Node> {
     }
 
     /// Changes an image, told by its id: `what` is what `rbd.py` calls it, with what it takes.
+    ///
+    /// # Errors
+    /// No mon runs, Ceph refused, the image is another one by now, or there was no answer in time: then it may have been done.
     pub async fn change_image(
         &self,
         facts: &Facts,
@@ -330,6 +333,9 @@ impl Fleet<Node> {
     }
 
     /// Does one cure.
+    ///
+    /// # Errors
+    /// The node is out of reach, or what was found is not so any more; nothing is forced.
     pub async fn cure(&self, facts: &Facts, cure: &Cure) -> Result<(), HostError> {
         let host = |node: &NodeName| self.get(node).ok_or_else(out_of_reach);
         match cure {
@@ -348,6 +354,9 @@ impl Fleet<Node> {
 
     /// Makes a snapshot; where the image is mounted, with its filesystem held still. `Ok(false)`: it had thawed before the snapshot
     /// was made, which then is as after a power cut.
+    ///
+    /// # Errors
+    /// The filesystem could not be held still, or Ceph refused. It thaws by itself in either case.
     pub async fn snapshot(
         &self,
         facts: &Facts,
@@ -367,6 +376,9 @@ impl Fleet<Node> {
     }
 
     /// Grows a mounted filesystem.
+    ///
+    /// # Errors
+    /// The node is out of reach, or its tools refused.
     pub async fn grow_filesystem(&self, to: &Online) -> Result<(), HostError> {
         let host = self.get(&to.node);
         let host = host.ok_or_else(out_of_reach)?;

@@ -55,6 +55,9 @@ const ALL_SMALL: u64 = 64 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Finds the image `reference` in the file at `path`.
+///
+/// # Errors
+/// It cannot be read, is no image file, or holds other images.
 pub fn read(path: &Path, reference: &str) -> Result<Archived, ArchiveError> {
     let mut file = File::open(path)?;
     let about = file.metadata()?;

@@ -17,9 +17,9 @@ pub mod archive;
 pub struct ImageFact {
     /// The id that Docker gives it, `sha256:…`.
     pub id: String,
-    /// Digests of manifests and indexes that it goes by as well.
+    /// Digests of manifests and indexes that it goes by as well, `sha256:…`.
     pub digests: Vec<String>,
-    /// SHA-256 of the list of its unpacked layers' digests: the same in every store.
+    /// SHA-256 (hex) of the list of its unpacked layers' digests: the same in every store.
     pub layers: String,
 }
 
@@ -69,7 +69,7 @@ pub fn runs(docker: &str, image: &str) -> bool {
 /// The login for a registry, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Host and port of the registry.
+    /// The registry, `host[:port]`.
     pub server: String,
     /// The account.
     pub username: String,

@@ -25,11 +25,11 @@ use crate::inventory::Ssh;
 /// What is used of the operator's own SSH set-up.
 #[derive(Debug, Clone, Default)]
 pub struct LocalSsh {
-    /// The agent's socket.
+    /// The path of the agent's socket.
     pub agent_socket: Option<PathBuf>,
-    /// The folder with the usual key files.
+    /// The folder with the usual key files, `~/.ssh`.
     pub ssh_dir: Option<PathBuf>,
-    /// The user's SSH configuration.
+    /// The file with the user's SSH configuration.
     pub config: Option<PathBuf>,
     /// Whether a host key that is accepted because it is new is added to `known_hosts`. A dry run writes nothing.
     pub record_host_keys: bool,
@@ -136,11 +136,17 @@ impl Client {
 
     /// Connects and logs in. `deadline` covers everything but the time a user takes to answer; each jump host gets as
     /// much again, once for all nodes behind it.
+    ///
+    /// # Errors
+    /// Any [`SshError`] there is, that of a jump host in [`SshError::Jump`].
     pub async fn connect(&self, settings: &Ssh, deadline: Duration) -> Result<Session, SshError> {
         self.connect_configured(&self.configured(settings).await?, deadline).await
     }
 
     /// Connects with settings as they are.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
     pub async fn connect_configured(
         &self,
         settings: &Ssh,
@@ -164,6 +170,9 @@ impl Client {
     }
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
+    ///
+    /// # Errors
+    /// `ssh -G` refuses the file, or what it says cannot be done here (`ProxyCommand`).
     pub async fn configured(&self, settings: &Ssh) -> Result<Ssh, SshError> {
         if let Some(config) = &self.0.local.config {
             return config::apply(settings, config).await;

@@ -144,6 +144,9 @@ pub struct PendingExit {
 impl PendingExit {
     /// Waits for the end. A stream that ended says nothing by itself: only this tells the command's end from the
     /// connection's.
+    ///
+    /// # Errors
+    /// The connection was lost before the command's end was told.
     pub async fn wait(self) -> Result<Exit, SshError> {
         self.exit.await.map_err(|_| lost(&self.lost))
     }
@@ -169,6 +172,9 @@ impl Session {
     /// Connects and logs in with this user's agent and key files. `deadline` covers everything but the time a user
     /// takes to answer `prompt`, which is called on a thread of its own. A [`Client`] does the same for many nodes, and
     /// shares the answers and the jump hosts' connections among them.
+    ///
+    /// # Errors
+    /// Any [`SshError`] there is.
     pub async fn connect(
         settings: &crate::inventory::Ssh,
         prompt: Arc<dyn Prompt>,
@@ -202,6 +208,9 @@ impl Session {
 
     /// A connection to a Unix socket on the node. It ends like any socket does when the connection is lost, so a
     /// protocol without lengths should ask [`Session::lost`] before it believes an end.
+    ///
+    /// # Errors
+    /// The server refused, nobody listens there, or the connection is lost.
     pub async fn open_unix(&self, path: &str) -> Result<UnixStream, SshError> {
         stream(self.0.open(What::Unix(path.to_owned())).await?.0.io)
     }
@@ -212,6 +221,9 @@ impl Session {
     }
 
     /// Starts a command in the login shell of the node's user.
+    ///
+    /// # Errors
+    /// The server has no room for it ([`SshError::NoSession`]), refused, or the connection is lost.
     pub async fn exec(&self, command: &str) -> Result<ExecIo, SshError> {
         let (opened, on) = self.0.open(What::Exec(command.to_owned())).await?;
         let (stderr, exit) = opened.command.ok_or_else(|| lost(&on.lost))?;
@@ -221,6 +233,9 @@ impl Session {
 
     /// Runs a command to its end, with `stdin` given up front. After `deadline` it is hung up on; whether it stops by
     /// that is its own affair (it does where it reads stdin or writes).
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec), or the deadline passed. A command that fails is none: see [`Output::exit`].
     pub async fn run(
         &self,
         command: &str,
