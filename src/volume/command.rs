@@ -43,6 +43,9 @@ pub enum Failed {
 const DYING: Duration = Duration::from_secs(1);
 
 /// Runs `program` to its end, and gives what it wrote to stdout. After `deadline` it and all that it started are killed.
+///
+/// # Errors
+/// It did not start, ended with another code than 0, or took too long.
 pub async fn run<A: AsRef<OsStr>>(
     program: &str,
     args: impl IntoIterator<Item = A>,

@@ -47,7 +47,7 @@ pub struct Mounted {
 /// The folder in a volume that containers see, as it is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Folder {
-    /// Its mode.
+    /// Its permission bits.
     pub mode: Option<u32>,
     /// Its owner.
     pub uid: Option<u32>,
@@ -55,7 +55,8 @@ pub struct Folder {
     pub gid: Option<u32>,
 }
 
-/// What the driver needs of the node it runs on: the seam for a stand-in.
+/// What the driver needs of the node it runs on: the seam for a stand-in. Errors: the program that does it (blkid, mkfs,
+/// mount and their kin) did not start, failed, or took too long.
 pub trait Kernel: Send + Sync + 'static {
     /// Images that are mapped, whoever did it; no snapshots.
     fn devices(&self) -> Vec<Device>;
@@ -71,7 +72,7 @@ pub trait Kernel: Send + Sync + 'static {
     fn dockerd(&self, pid: i32) -> Option<Daemon>;
     /// Whether it still runs.
     fn alive(&self, daemon: &Daemon) -> bool;
-    /// This boot.
+    /// This boot: `/proc/sys/kernel/random/boot_id`.
     fn boot_id(&self) -> String;
     /// `rbd map`'s options for this kernel, besides those that say who may write.
     fn map_options(&self) -> Option<&'static str>;
@@ -104,6 +105,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// Unmounts it, if nobody uses it.
     fn unmount(&self, at: &Path) -> impl Future<Output = Result<(), Failed>> + Send;
     /// Makes the folder that containers see, unless it is there.
+    ///
+    /// # Errors
+    /// The filesystem is full or read-only.
     fn make_folder(&self, at: &Path, folder: Folder) -> std::io::Result<()>;
 }
 

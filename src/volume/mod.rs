@@ -61,6 +61,9 @@ impl fmt::Display for Trouble {
 }
 
 /// Checks a volume's name, which is the image's too: what Docker itself allows for its own volumes.
+///
+/// # Errors
+/// It is longer than 90 characters, has others than letters, digits, `_`, `.` and `-`, or one of [`UNFINISHED`]'s beginnings.
 pub fn check_name(name: &str) -> Result<(), Trouble> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());

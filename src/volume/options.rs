@@ -27,7 +27,7 @@ impl Fs {
         }
     }
 
-    /// Smaller images cannot be formatted, or leave no room: mkfs.xfs wants 300 MiB since xfsprogs 5.19.
+    /// In bytes. Smaller images cannot be formatted, or leave no room: mkfs.xfs wants 300 MiB since xfsprogs 5.19.
     pub fn smallest(self) -> u64 {
         match self {
             Self::Ext4 => 16 << 20,
@@ -67,7 +67,7 @@ pub struct Options {
     pub pool: Option<String>,
     /// For mount(8), besides what the driver itself says.
     pub mount_options: Vec<String>,
-    /// The mode of the folder that containers see, when it is made.
+    /// Permission bits of the folder that containers see, when it is made.
     pub mode: Option<u32>,
     /// Its owner.
     pub uid: Option<u32>,
@@ -95,7 +95,10 @@ const KNOWN: [&str; 10] = [
 ];
 
 impl Options {
-    /// Reads them; all mistakes are in the one sentence.
+    /// Reads what followed `-o`, by name: sizes with a unit, the mode in octal digits, all as Docker passes them on.
+    ///
+    /// # Errors
+    /// All mistakes in one sentence, and what there is to write.
     pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, Trouble> {
         let mut options = Self::default();
         let mut wrong = Vec::new();
@@ -198,6 +201,9 @@ impl Options {
 }
 
 /// Whether an image of `size` bytes can hold the filesystem.
+///
+/// # Errors
+/// How large it has to be.
 pub fn large_enough(size: u64, fs: Fs) -> Result<(), Trouble> {
     if size >= fs.smallest() {
         return Ok(());

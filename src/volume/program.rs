@@ -50,6 +50,9 @@ const MACHINES: [(&str, u16); 9] = [
 
 impl Program {
     /// Looks into a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no ELF file for Linux.
     pub fn read(path: &Path) -> Result<Self, ProgramError> {
         let mut file = File::open(path)?;
         let mut head = Vec::with_capacity(64);
@@ -67,6 +70,9 @@ impl Program {
     }
 
     /// The program that this process is.
+    ///
+    /// # Errors
+    /// `/proc` is not there.
     pub fn this() -> Result<Self, ProgramError> {
         Self::read(Path::new(THIS))
     }

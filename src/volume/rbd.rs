@@ -20,12 +20,12 @@ pub struct Made {
     pub version: u32,
     /// Its filesystem.
     pub fs: Fs,
-    /// Bytes it was made with.
+    /// Bytes it was made with; it may have grown since.
     pub size: u64,
-    /// For mount(8).
+    /// For mount(8), a word each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_options: Vec<String>,
-    /// Of the folder that containers see.
+    /// Permission bits of the folder that containers see, such as 0o750.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
     /// Its owner.
@@ -56,7 +56,7 @@ pub struct Owner {
     pub node: String,
     /// The kernel client's address and nonce.
     pub client_addr: String,
-    /// The node's boot.
+    /// The node's boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// Since when, RFC 3339.
     pub time: String,
@@ -117,7 +117,9 @@ pub struct RbdError {
     pub said: String,
 }
 
-/// The cluster: the seam for a stand-in. Images are named by pool and name.
+/// The cluster: the seam for a stand-in. Images are named by pool and name, sizes are bytes, features are names with commas
+/// between them. Errors: what `rbd` or `rados` said and what that means to the driver, see [`Kind`]; every call has a
+/// deadline, after which it is [`Kind::Silent`].
 pub trait Rbd: Send + Sync + 'static {
     /// The pool's images, without features.
     fn list(&self, pool: &str) -> impl Future<Output = Result<Vec<Image>, RbdError>> + Send;

@@ -33,6 +33,9 @@ const LARGEST: usize = 1 << 20;
 const LAST_CALLS: Duration = Duration::from_secs(120);
 
 /// Makes the socket anew. What is left of another one is removed; only root may connect.
+///
+/// # Errors
+/// The folder, the socket or its mode cannot be made.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -47,6 +50,9 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Tells systemd that the driver can be used: `sd_notify(3)`.
+///
+/// # Errors
+/// `NOTIFY_SOCKET` is set and nobody listens there. Without it nothing is told, and that is no error.
 pub fn ready() -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixDatagram};

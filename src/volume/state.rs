@@ -18,7 +18,8 @@ use super::rbd::Made;
 pub struct Daemon {
     /// Its process id.
     pub pid: i32,
-    /// When it was started, in ticks since boot: a pid that is used again is told by it.
+    /// When it was started, in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)): a pid that is used again is
+    /// told by it.
     pub started: u64,
 }
 
@@ -172,6 +173,9 @@ pub struct State {
 
 impl State {
     /// What `path` holds; nothing where there is none. Holds of an earlier boot are dropped: no mapping outlives one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no state.
     pub fn load(path: &Path, boot_id: &str) -> io::Result<Self> {
         let mut state = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
@@ -186,6 +190,9 @@ impl State {
     }
 
     /// Writes it so that a crash at any moment leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// The disk is full or read-only; the old file is still there.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let beside = path.with_extension("tmp");
         let mut file = File::create(&beside)?;

@@ -34,7 +34,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const SIGNED_AFTER: Duration = Duration::from_secs(1);
 /// After this, what is known is answered instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Of all features that krbd can have, those a volume gets: bit, name.
+/// Of all features that krbd can have, those a volume gets: bit (librbd's features.h), name.
 pub const FEATURES: [(u64, &str); 5] = [
     (1, "layering"),
     (4, "exclusive-lock"),
@@ -54,7 +54,7 @@ pub struct Settings {
     pub pools: Vec<String>,
     /// A new volume's size, in bytes.
     pub size: u64,
-    /// A new volume's features; those of this kernel where nothing is said. The nodes' intersection is for whoever
+    /// A new volume's features, names with commas between them; those of this kernel where nothing is said. The nodes' intersection is for whoever
     /// installs the driver to know.
     pub features: Option<String>,
 }
@@ -112,6 +112,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<R: Rbd, K: Kernel> Driver<R, K> {
     /// Takes up what the driver before this one left. Asks nobody but the kernel.
+    ///
+    /// # Errors
+    /// The folders below the root cannot be made. A state that cannot be read is only a warning.
     pub fn new(rbd: R, kernel: K, settings: Settings, log: Log) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(settings.volumes())?;
         let boot_id = kernel.boot_id();
@@ -138,6 +141,9 @@ impl<R: Rbd, K: Kernel> Driver<R, K> {
 
     /// Answers a call of the dockerd `by`. The work goes on when whoever asked has gone, and a mount that nobody waits
     /// for any more is undone.
+    ///
+    /// # Errors
+    /// What Docker is to show to whoever asked.
     pub async fn answer(
         self: &Arc<Self>,
         call: Call,

@@ -189,6 +189,10 @@ fn blind(facts: &Facts, image: &Image) -> Result<(), Refusal> {
 }
 
 /// Whether a volume may be removed.
+///
+/// # Errors
+/// It is mapped, referred to, has snapshots, is not the driver's, or it cannot be told ([`Kind::Refused`]); there is none, or
+/// Ceph does not answer ([`Kind::Failed`]).
 pub fn remove(facts: &Facts, name: &str) -> Result<Removal, Refusal> {
     let image = ours(facts, name)?;
     if let Some((of, node)) = image.unfinished() {
@@ -230,6 +234,9 @@ pub(super) fn with_docker(facts: &Facts) -> Vec<NodeName> {
 }
 
 /// Whether a volume may grow to `size` bytes, and how.
+///
+/// # Errors
+/// As [`remove`], and it is larger already or read-only ([`Kind::Usage`]), or mapped in a way that lets nobody change it.
 pub fn grow(facts: &Facts, name: &str, size: u64) -> Result<Growth, Refusal> {
     let image = ours(facts, name)?;
     let made = image.made().unwrap_or_else(|| unreachable!("it is ours"));
@@ -296,6 +303,9 @@ fn online(facts: &Facts, image: &Image) -> Result<Option<Online>, Refusal> {
 }
 
 /// A snapshot that is to be made; `Some`: of a filesystem that is mounted, and is held still meanwhile.
+///
+/// # Errors
+/// There is one of that name, there is nothing in the volume yet, or it is mapped in a way that lets nobody change it.
 pub fn snap_create(
     facts: &Facts,
     name: &str,
@@ -320,11 +330,17 @@ pub fn snap_create(
 }
 
 /// The snapshots of a volume.
+///
+/// # Errors
+/// There is no such volume, or Ceph does not answer.
 pub fn snap_list(facts: &Facts, name: &str) -> Result<Vec<super::Snapshot>, Refusal> {
     image(facts, name).map(|image| image.snapshots.clone())
 }
 
 /// Whether a snapshot may be removed.
+///
+/// # Errors
+/// There is none, volumes were made from it, or the volume is mapped in a way that lets nobody change it.
 pub fn snap_remove(facts: &Facts, name: &str, snapshot: &str) -> Result<Target, Refusal> {
     let image = ours(facts, name)?;
     let found = find(image, snapshot)?;
@@ -340,6 +356,9 @@ pub fn snap_remove(facts: &Facts, name: &str, snapshot: &str) -> Result<Target, 
 }
 
 /// Whether a volume may be brought back to what it was: only when nobody has it.
+///
+/// # Errors
+/// There is no such snapshot, or somebody has the volume.
 pub fn rollback(facts: &Facts, name: &str, snapshot: &str) -> Result<Target, Refusal> {
     let image = ours(facts, name)?;
     find(image, snapshot)?;

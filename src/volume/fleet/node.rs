@@ -109,6 +109,9 @@ pub struct Reference {
 }
 
 /// Reads the output of `host/volumes.sh`: devices, their mounts, the driver's state.
+///
+/// # Errors
+/// It was cut off before its end, or a line of it makes no sense.
 pub fn parse(text: &str) -> Result<NodeVolumes, String> {
     let mut node = NodeVolumes::default();
     let mut numbers: Vec<(String, usize)> = Vec::new(); // major:minor, of partitions too

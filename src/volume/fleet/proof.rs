@@ -41,9 +41,9 @@ pub struct Turn {
     pub node: NodeName,
     /// What it did: `wrote`, or `read and added a line`.
     pub did: Option<&'static str>,
-    /// From the start of its container to its end.
+    /// Seconds from the start of its container to its end.
     pub seconds: Option<f64>,
-    /// The checksum of what was there when it ended.
+    /// SHA-256 (hex) of what was there when it ended.
     pub sha256: Option<String>,
     /// Why it could not.
     pub error: Option<String>,
@@ -75,7 +75,10 @@ impl File {
         )
     }
 
-    /// The file after a node's turn, and its checksum; an error says what the node saw instead.
+    /// The file after a node's turn, and its checksum, SHA-256 in hex.
+    ///
+    /// # Errors
+    /// What the node saw instead.
     pub fn after(&self, node: &NodeName, said: &str) -> Result<(Self, String), String> {
         let next = if self.is_empty() {
             Self(format!("{PROOF}\n"))

@@ -118,7 +118,10 @@ impl Plan {
     }
 }
 
-/// Finds all that keeps `name` from being used. An error: Ceph cannot be asked, so nobody knows what is stale.
+/// Finds all that keeps `name` from being used.
+///
+/// # Errors
+/// Ceph cannot be asked, or not about this image: then nobody knows what is stale.
 pub fn plan(facts: &Facts, name: &str) -> Result<Plan, String> {
     let cluster = match &facts.cluster {
         Seen::Value(cluster) => cluster,

@@ -69,7 +69,7 @@ pub struct ImageView {
     pub made_on: Option<String>,
     /// When, RFC 3339.
     pub created: Option<String>,
-    /// The snapshot it was made from.
+    /// The snapshot it was made from, `IMAGE@SNAPSHOT`.
     pub from: Option<String>,
     /// Its features.
     pub features: Vec<String>,
@@ -84,9 +84,9 @@ pub struct ImageView {
 pub struct HolderView {
     /// Its node, where that can be told.
     pub node: Option<NodeName>,
-    /// The client's address.
+    /// The client's address and nonce, as Ceph's watchers have it: `10.32.3.148:0/123`.
     pub address: String,
-    /// Since when.
+    /// Since when, RFC 3339, where the driver noted it.
     pub since: Option<String>,
     /// Whether that node was reached.
     pub reachable: bool,
