@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(lines.take(Said::Err(b"else\n")), [("stderr", "else".to_owned())]);
         assert_eq!(lines.take(Said::Out(b"o\n\n")).len(), 2, "an empty line is one");
         assert_eq!(lines.take(Said::Out(b"end")), []);
-        assert_eq!(lines.take(Said::Err(&[b'x'; LONGEST + 1])).len(), 1);
+        assert_eq!(lines.take(Said::Err(&vec![b'x'; LONGEST + 1])).len(), 1);
         assert_eq!(lines.rest(), [("stdout", "end".to_owned())]);
     }
 
