@@ -124,3 +124,48 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         assert!(ended.status.success() && ended.stderr.is_empty(), "{args:?}: {ended:?}");
     }
 }
+
+/// Runs a command on a terminal and types a line at each question. Prints what was said, and the exit code last.
+const TYPIST: &str = r#"
+import os, pty, select, sys, time
+answers, command = sys.argv[1].split("|"), sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+said, end = b"", time.monotonic() + 30
+while time.monotonic() < end:
+    try:
+        if select.select([terminal], [], [], 0.2)[0]:
+            said += os.read(terminal, 65536)
+    except OSError:
+        break
+    if answers and said.endswith(b": "):
+        said += b"\n"
+        os.write(terminal, answers.pop(0).encode())
+print(said.decode(errors="replace"))
+print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn init_asks_and_believes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let typed = |answers: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", TYPIST, answers, env!("CARGO_BIN_EXE_cephdock"), "init"]);
+        command.current_dir(&folder).env("HOME", folder.path()).env("SSH_AUTH_SOCK", "");
+        let out = command.output().expect("python3 is there");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    for (answers, exit, part) in [
+        ("\n", 2, "no host was named"),
+        ("b1\n|a user\n", 2, "this is not a user's name"),
+        // Ctrl-D
+        ("\x04", 130, "Hosts to look at"),
+        ("b1\n|\x04", 130, "The login on them"),
+    ] {
+        let said = typed(answers);
+        assert!(said.contains(part), "{answers:?}: {said}");
+        assert!(said.trim_end().ends_with(&format!("exit {exit}")), "{answers:?}: {said}");
+    }
+    assert!(!folder.path().join("inventory.yaml").exists(), "nothing is written");
+}
