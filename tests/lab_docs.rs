@@ -178,7 +178,8 @@ fn the_readme_and_the_tutorial_as_they_are_typed() {
 
 /// In the middle of a run every process of sshd's that serves B2 is killed; the run goes on to its end.
 fn a_connection_that_is_lost_costs_no_run(typist: &Typist) {
-    typist.lab.sh("B2", "docker rm -f mgr osd-1 >/dev/null");
+    // stopped in good order, so that the mons know: otherwise they take it for up, and the run is over before it is cut
+    typist.lab.sh("B2", "docker stop osd-1 >/dev/null; docker rm -f mgr osd-1 >/dev/null");
     let out = typist.path("up.json");
     let program = env!("CARGO_BIN_EXE_cephdock");
     let script = format!(
