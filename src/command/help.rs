@@ -26,7 +26,7 @@ pub(super) fn man(global: &Global, options: &Man) -> Exit {
             } else {
                 format!("there are {}", names.join(", "))
             };
-            let what = format!("there is no command {:?}", options.command.join(" "));
+            let what = format!("there is no command `{}`", options.command.join(" "));
             look.print_failure(&Failure { what, hint: Some(hint), ..Failure::default() });
             return Exit::Usage;
         };
