@@ -13,7 +13,7 @@ use crate::facts::{ContainerFact, ContainerState, Facts, Seen};
 use crate::host::{Fleet, Host, HostError};
 use crate::identity::{Adopted, Identity};
 use crate::inventory::{Inventory, NodeName};
-use crate::plan::{self, Plan, Refusal, Stage, Waiting};
+use crate::plan::{self, Plan, Refusal, Stage, StageName, Waiting};
 
 /// A planner: [`plan::up`] and its like, with whatever it was asked for bound to it.
 pub trait Planner: Fn(&Inventory, &Facts, &Identity) -> Result<Plan, Refusal> {}
@@ -146,6 +146,7 @@ pub async fn steer<H: Host>(
     let mut run = Loop { times: Vec::new(), steps: 0, begun: Instant::now() };
     let mut before: Option<Stage> = None;
     let mut round = 0;
+    let mut stirred = false;
     loop {
         round += 1;
         events.send(Event::Observing { round });
@@ -157,6 +158,7 @@ pub async fn steer<H: Host>(
             Err(why) => return run.end(End::Unlocked(why), facts, &Plan::default()),
         }
         run.time("look at the nodes", looked);
+        facts.stirred = stirred;
         let plan = match planner(want, &facts) {
             Ok(plan) => plan,
             Err(refusal) => return run.end(End::Refused(refusal), facts, &Plan::default()),
@@ -172,6 +174,7 @@ pub async fn steer<H: Host>(
         if before.as_ref() == Some(stage) {
             return run.end(End::NoProgress(stage.name.to_string()), facts, &plan);
         }
+        stirred |= stage.name == StageName::Daemons;
         let started = Instant::now();
         let outcome = apply(fleet, stage, events, stop).await;
         run.time(&stage.name.to_string(), started);
@@ -196,6 +199,7 @@ pub async fn steer<H: Host>(
             add_logs(fleet, &facts, &mut failures).await;
             return run.end(End::Failed(failures), facts, &plan);
         }
+        stirred &= stage.name != StageName::Settle;
         before = Some(stage.clone());
     }
 }
@@ -205,7 +209,7 @@ async fn look<H: Host>(fleet: &Fleet<H>, mons: Mons) -> Facts {
         Mons::Asked => fleet.observe().await,
         Mons::LeftAlone => {
             let cluster = Seen::Unknown("no mon was asked".into());
-            Facts { nodes: fleet.look().await, cluster }
+            Facts { nodes: fleet.look().await, cluster, stirred: false }
         }
     }
 }

@@ -28,7 +28,7 @@ fn facts(want: &Inventory, image: Option<&str>, keys: Option<KeyType>) -> Facts 
         ..NodeFacts::default()
     };
     let nodes = BTreeMap::from([(want.nodes[0].name.clone(), Seen::Value(node))]);
-    Facts { nodes, cluster: Seen::Absent }
+    Facts { nodes, cluster: Seen::Absent, stirred: false }
 }
 
 fn undecided(want: &Inventory) -> Identity {

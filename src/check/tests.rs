@@ -108,7 +108,7 @@ impl World {
         let names: Vec<(u8, NodeName)> =
             (1..).zip(loaded.inventory.nodes.iter().map(|n| n.name.clone())).collect();
         let nodes = names.iter().map(|(n, name)| (name.clone(), Seen::Value(node(*n)))).collect();
-        let facts = Facts { nodes, cluster: Seen::Absent };
+        let facts = Facts { nodes, cluster: Seen::Absent, stirred: false };
         let surveys: BTreeMap<_, _> =
             names.iter().map(|(_, name)| (name.clone(), Seen::Value(survey()))).collect();
         let clock = Seen::Value(Clock { ahead: 3.0, within: 0.001 });

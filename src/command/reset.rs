@@ -159,7 +159,7 @@ async fn first_look(
         // they could only tell of nodes that the inventory does not name
         None => timeout(PATIENCE, ask).await.unwrap_or(Seen::Unknown("no mon answers".into())),
     };
-    let facts = Facts { nodes, cluster };
+    let facts = Facts { nodes, cluster, stirred: false };
     let want = &session.want;
     let target = reset::find(&facts, asked).map_err(|refusal| print_refusal(look, &refusal))?;
     let mut shown =

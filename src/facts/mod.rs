@@ -61,6 +61,9 @@ pub struct Facts {
     pub nodes: BTreeMap<NodeName, Seen<NodeFacts>>,
     /// What the mons say. Absent: no mon was ever made on the nodes seen. Unknown: there are mons and none answers.
     pub cluster: Seen<ClusterFacts>,
+    /// This run has started daemons, and not waited for the cluster since: what the mons say may be older than that. They
+    /// take up to `osd_heartbeat_grace` (20 s) to notice that an OSD has fallen, which is longer than to make it anew.
+    pub stirred: bool,
 }
 
 impl Facts {

@@ -184,7 +184,7 @@ impl<H: Host> Fleet<H> {
     pub async fn observe(&self) -> Facts {
         let nodes = self.look().await;
         let cluster = self.ask(&nodes).await;
-        Facts { nodes, cluster }
+        Facts { nodes, cluster, stirred: false }
     }
 
     /// Looks at every node at once.

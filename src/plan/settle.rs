@@ -19,8 +19,12 @@ pub(super) fn settle(fleet: &Fleet, id: &Identity, osds: &Osds) -> Vec<Lane> {
     let mut steps = pool(fleet, osds, cluster, &DaemonId::mon(&asker.node.name));
     let settled = Condition::Settled(settled(fleet, id, osds, cluster));
     let progress = settled.progress(Some(cluster));
-    if !progress.met() || !steps.is_empty() {
-        let message = if progress.met() { "the pool changes".into() } else { progress.message };
+    if !progress.met() || !steps.is_empty() || fleet.seen.stirred {
+        let message = match (progress.met(), steps.is_empty()) {
+            (false, _) => progress.message,
+            (true, true) => "daemons were started".into(),
+            (true, false) => "the pool changes".into(),
+        };
         steps.push(Step::new(Action::WaitUntil(settled), Why::NotYet(message)));
     }
     let mute = mute_client_keys(id, cluster);

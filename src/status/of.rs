@@ -241,7 +241,11 @@ nodes:
 
     fn facts(nodes: Vec<(&str, Seen<NodeFacts>)>, cluster: Seen<ClusterFacts>) -> Facts {
         let name = |n: &str| crate::inventory::NodeName::new(n).expect("a name");
-        Facts { nodes: nodes.into_iter().map(|(n, s)| (name(n), s)).collect(), cluster }
+        Facts {
+            nodes: nodes.into_iter().map(|(n, s)| (name(n), s)).collect(),
+            cluster,
+            stirred: false,
+        }
     }
 
     fn with(containers: Vec<ContainerFact>) -> Seen<NodeFacts> {

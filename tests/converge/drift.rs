@@ -43,6 +43,22 @@ async fn stopped_removed_and_changed_daemons() {
     assert_whole(&sim, "all run again").await;
 }
 
+/// Mons take some seconds to notice that a daemon has fallen, and longer than it takes to start it anew: what they say of
+/// the cluster is from before, and is not believed.
+#[tokio::test(start_paused = true)]
+async fn a_daemon_falls_and_the_mons_have_not_noticed() {
+    let sim = three().await;
+    sim.world().ceph.unaware = true;
+    sim.node("B1", |n| drop(n.containers.remove("osd-0")));
+    sim.world().done.clear();
+    done(sim.up(2).await);
+    let steps = sim.world().done.clone();
+    let at = |what: &str| steps.iter().position(|step| step.contains(what));
+    let (start, wait) = (at("start osd.0"), at("wait for every PG"));
+    assert!(start.is_some() && start < wait, "{steps:?}");
+    assert_whole(&sim, "osd.0 is back").await;
+}
+
 /// The mons are asked through a mon that runs, not through the first one.
 #[tokio::test(start_paused = true)]
 async fn the_first_mon_is_stopped_and_a_disk_is_added() {

@@ -23,6 +23,8 @@ pub(crate) struct Clusters {
     pub(crate) all: BTreeMap<Key, Cluster>,
     /// The mons that are in the quorum now.
     quorum: BTreeMap<Key, BTreeSet<String>>,
+    /// No mon has noticed yet that an OSD has fallen.
+    pub(crate) unaware: bool,
 }
 
 /// What the mons of a cluster keep.
@@ -293,12 +295,15 @@ impl World {
 
     /// OSDs and mgrs that the mons know come up.
     fn boot(&mut self) {
+        let unaware = self.ceph.unaware;
         for (key, cluster) in &mut self.ceph.all {
             if !self.ceph.quorum.contains_key(key) {
                 continue; // nobody notices anything
             }
             cluster.mgrs.clear();
-            cluster.osds.values_mut().for_each(|o| o.up = false);
+            if !unaware {
+                cluster.osds.values_mut().for_each(|o| o.up = false);
+            }
             for (at, node) in &self.nodes {
                 for spec in node.running() {
                     let entity = spec.daemon.entity();
