@@ -102,9 +102,9 @@ pub struct PoolFact {
 pub struct Bytes {
     /// Raw capacity of all OSDs.
     pub total: u64,
-    /// Used, raw.
+    /// Used, in bytes, of the disks themselves: each copy counts.
     pub used: u64,
-    /// Available, raw.
+    /// Available, in bytes, likewise.
     pub available: u64,
 }
 

@@ -38,7 +38,7 @@ pub struct NodeView {
     pub checks: BTreeMap<Topic, Went>,
     /// How far its clock is ahead of the median, in milliseconds.
     pub clock_ahead_ms: Option<f64>,
-    /// How far off this may be.
+    /// How far off this may be, in milliseconds.
     pub clock_within_ms: Option<f64>,
 }
 

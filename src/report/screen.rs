@@ -52,7 +52,7 @@ impl Stream {
 pub struct Screen {
     /// Columns.
     pub width: usize,
-    /// Rows.
+    /// In rows.
     pub height: usize,
     /// Whether colours are shown.
     pub color: bool,

@@ -189,9 +189,9 @@ pub struct Pgs {
 pub struct Bytes {
     /// Of all OSDs.
     pub total: Option<u64>,
-    /// Taken.
+    /// Taken, in bytes.
     pub used: Option<u64>,
-    /// Free.
+    /// Free, in bytes.
     pub available: Option<u64>,
 }
 

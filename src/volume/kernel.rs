@@ -49,9 +49,9 @@ pub struct Mounted {
 pub struct Folder {
     /// Its permission bits.
     pub mode: Option<u32>,
-    /// Its owner.
+    /// Its owner, by number.
     pub uid: Option<u32>,
-    /// Its group.
+    /// Its group, by number.
     pub gid: Option<u32>,
 }
 

@@ -69,9 +69,9 @@ pub struct Options {
     pub mount_options: Vec<String>,
     /// Permission bits of the folder that containers see, when it is made.
     pub mode: Option<u32>,
-    /// Its owner.
+    /// Its owner, by number.
     pub uid: Option<u32>,
-    /// Its group.
+    /// Its group, by number.
     pub gid: Option<u32>,
     /// What it starts from.
     pub from_snapshot: Option<Snapshot>,

@@ -13,7 +13,7 @@ use crate::secret::hex;
 pub struct Program {
     /// The file.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size, in bytes.
     pub bytes: u64,
     /// SHA-256 of it, in hex.
     pub sha256: String,

@@ -28,10 +28,10 @@ pub struct Made {
     /// Permission bits of the folder that containers see, such as 0o750.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    /// Its owner.
+    /// Its owner, by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Its group.
+    /// Its group, by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
     /// Who may write.
