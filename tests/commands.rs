@@ -142,6 +142,9 @@ while time.monotonic() < end:
     if answers and said.endswith(b": "):
         said += b"\n"
         os.write(terminal, answers.pop(0).encode())
+else:
+    said += b"\nit did not end\n"
+    os.kill(pid, 9)
 print(said.decode(errors="replace"))
 print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;

@@ -17,16 +17,24 @@ fn refused(lab: &Lab, inventory: &Path, code: i32, nodes: &[&str], parts: &[&str
     run
 }
 
-/// `check` says this of these nodes' disks, and nothing else of this level of any disk.
-fn assert_disks(check: &Value, level: &str, expected: &[(&str, &str)]) {
+/// `check` says this of these nodes, and nothing else of this level of the topic.
+fn assert_said(check: &Value, (topic, level): (&str, &str), expected: &[(&str, &str)]) {
     let all = check["findings"].as_array().expect("findings").iter();
-    let said: Vec<&Value> = all.filter(|f| f["topic"] == "disks" && f["level"] == level).collect();
+    let said: Vec<&Value> = all.filter(|f| f["topic"] == topic && f["level"] == level).collect();
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (found, (node, what)) in said.iter().zip(expected) {
         assert_eq!(found["node"], *node, "{said:#?}");
         let text = found["what"].as_str().unwrap_or_default();
-        assert!(text.contains("/dev/ubdb") && text.contains(what), "{what}: {text}");
+        assert!(text.contains(what), "{what}: {text}");
     }
+}
+
+/// `check` says this of these nodes' disks, and nothing else of this level of any disk.
+fn assert_disks(check: &Value, level: &str, expected: &[(&str, &str)]) {
+    assert_said(check, ("disks", level), expected);
+    let all = check["findings"].as_array().expect("findings").iter();
+    let mut said = all.filter(|f| f["topic"] == "disks" && f["level"] == level);
+    assert!(said.all(|f| f["what"].to_string().contains("/dev/ubdb")), "{check}");
 }
 
 #[test]
@@ -54,7 +62,10 @@ fn a_disk_that_is_not_blank() {
         let line = run.err.lines().find(|l| l.contains(node)).unwrap_or_default();
         assert!(line.contains(what), "{node}: {line}");
     }
+    lab.sh("B3", "date -s '+2 seconds'");
     let check = lab.cephdock(&inventory, &["check", "--json"]).exits(1).json();
+    lab.lab(120, &["start", "B3"]).ok(); // which sets its clock
+    assert_said(&check, ("clock", "fail"), &[("B3", "ms ahead of the median")]);
     assert_disks(&check, "fail", &[("B1", "ext4"), ("B2", "dos"), ("B3", "LVM2")]);
     for (disk, what) in
         check["disks"].as_array().expect("disks").iter().zip(["ext4", "dos", "LVM2"])
@@ -171,6 +182,7 @@ fn docker_that_does_not_run() {
     let up = lab.cephdock(&inventory, &["up", "--json"]).exits(0).summary();
     assert_eq!(up["health"], "HEALTH_OK");
     an_osd_of_nobody_knows_whom(&lab);
+    whose_is_it_and_a_disk_named_twice(&lab, &inventory);
     an_osd_that_lost_its_disk(&lab, &inventory);
 }
 
@@ -190,6 +202,25 @@ fn an_osd_of_nobody_knows_whom(lab: &Lab) {
     let what = "is not blank: it carries an OSD";
     assert_disks(&check, "unchecked", &[("B1", what), ("B3", what)]);
     assert_disks(&check, "fail", &[]);
+}
+
+/// The mon nodes hold identities of different clusters; and a disk has two names, and an OSD by each.
+fn whose_is_it_and_a_disk_named_twice(lab: &Lab, inventory: &Path) {
+    let identity = "/var/lib/ceph/cephdock/identity.json";
+    let other = r#"s/("fsid": *")[0-9a-f]{8}/\100000000/"#;
+    lab.sh("B3", &format!("cp -p {identity} /root/kept && sed -i -E '{other}' {identity}"));
+    let check = lab.cephdock(inventory, &["check", "--json"]).exits(1).json();
+    let refused = lab.cephdock(inventory, &["up"]).exits(3);
+    lab.sh("B3", &format!("mv /root/kept {identity}"));
+    let what = "it holds the identity of the cluster ";
+    assert_said(&check, ("ceph", "fail"), &[("B1", what), ("B2", what), ("B3", what)]);
+    refused.says(&["it holds the identity of the cluster 00000000-"]);
+
+    lab.sh("B1", "ln -s ubdb /dev/again");
+    let twice = lab.inventory(&[("{file: 3GiB}", "{device: /dev/again}")]);
+    let check = lab.cephdock(&twice, &["check", "--json"]).exits(1).json();
+    lab.sh("B1", "rm /dev/again");
+    assert_said(&check, ("disks", "fail"), &[("B1", "are the same disk, /dev/again")]);
 }
 
 /// Somebody has put a new disk in its place.

@@ -232,8 +232,9 @@ pub(super) fn images_of_another_machine(lab: &Own) {
 
     // the same image in a file, which no node has by its other name
     let name = "lab/elsewhere:1";
-    let save =
-        format!("docker tag {IMAGE} {name} && docker save {name} && docker rmi {name} >/dev/null");
+    let save = format!(
+        "docker tag {IMAGE} {name} && timeout 120 docker save {name} && docker rmi {name} >/dev/null"
+    );
     let inventory = lab.inventory("archive.yaml", "", "");
     let archive = inventory.with_file_name("elsewhere.tar");
     let mut saved = lab.command(&["ssh", "C3", &save]);

@@ -139,11 +139,20 @@ impl Running {
         Run { what: what.into(), code, out, err: String::new() }
     }
 
+    /// Whether it has come to its end.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child").is_some()
+    }
+
     /// SIGKILL.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        let status = self.child.wait().expect("it ends");
-        assert_eq!(status.code(), None, "it ended by itself before it was killed");
+    pub(crate) fn kill(self) {
+        assert!(self.kill_now(), "it ended by itself before it was killed");
+    }
+
+    /// SIGKILL; false: it had ended by itself.
+    pub(crate) fn kill_now(mut self) -> bool {
+        drop(self.child.kill());
+        self.child.wait().expect("it ends").code().is_none()
     }
 }
 

@@ -142,14 +142,14 @@ async fn a_failed_call_on_a_node_is_told_from_a_dead_connection() {
     let client = Client::new(Arc::new(Nobody), LocalSsh::default());
     let fleet = connect_all(&want, &client, &Events::nowhere(), SOON).await;
     let node = fleet.get(&want.nodes[0].name).expect("reached").clone();
-    let mon = DaemonId::mon(&want.nodes[0].name);
     // there is no such container, or no Docker at all
-    let error = node.logs(&mon, 1).await.expect_err("none");
+    let nobody = DaemonId::osd(999_999_999);
+    let error = node.logs(&nobody, 1).await.expect_err("none");
     assert!(!error.lost, "{error:?}");
     nat.forget();
-    let error = node.logs(&mon, 1).await.expect_err("none");
+    let error = node.logs(&nobody, 1).await.expect_err("none");
     assert!(error.lost, "{error:?}");
     assert!(node.restore().await.expect("there again"));
-    let error = node.logs(&mon, 1).await.expect_err("none");
+    let error = node.logs(&nobody, 1).await.expect_err("none");
     assert!(!error.lost, "{error:?}");
 }

@@ -186,6 +186,14 @@ fn children(pid: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
 
+/// Whether this sshd knows `PerSourcePenalties`, as OpenSSH 9.8 and later do.
+fn knows_penalties(program: &str) -> bool {
+    let mut sshd = Command::new(program);
+    let asked = sshd.args(["-T", "-f", "/dev/null", "-o", "PerSourcePenalties=no"]);
+    let said = asked.output().expect("sshd starts").stderr;
+    !String::from_utf8_lossy(&said).contains("Bad configuration option")
+}
+
 fn spawn(dir: &Path, port: u16, extra: &str) -> Child {
     let program = ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
     let program = program.iter().find(|p| Path::new(p).exists());
@@ -203,8 +211,10 @@ fn spawn(dir: &Path, port: u16, extra: &str) -> Child {
     };
     // the first value of an option counts, so `extra` goes first; of this one the last
     let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 100\n" };
+    // 127.0.0.1 would be shut out for a while where many logins fail
+    let penalties = if knows_penalties(program) { "PerSourcePenalties no\n" } else { "" };
     let config = format!(
-        "{extra}\nListenAddress 127.0.0.1:{port}\nHostKey {d}/host_ed25519\nPidFile none\nStrictModes no\n\
+        "{extra}\n{penalties}ListenAddress 127.0.0.1:{port}\nHostKey {d}/host_ed25519\nPidFile none\nStrictModes no\n\
          AuthorizedKeysFile {d}/authorized_keys\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
          UsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\n{startups}"
     );
