@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::ops::ControlFlow;
 
+use tokio::sync::Notify;
+
 use super::{Exit, Session, load, look};
 use crate::cli::{Ceph, Global};
 use crate::daemon::DaemonId;
@@ -52,13 +54,16 @@ pub(super) async fn run(global: &Global, options: &Ceph) -> Exit {
         return failed(&Failure { what: what.into(), causes, hint, ..Failure::default() });
     };
     let command = whole(&options.args, look.json);
+    let spoken = Notify::new();
     let mut print = |said: Said<'_>| {
+        spoken.notify_one();
         if look.pass_on(said) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let mon = DaemonId::mon(name);
     let ended = tokio::select! {
         ended = host.run_in(&mon, &command, input.as_deref(), &mut print) => ended,
-        () = unheard() => Ok(None),
+        // one that has said nothing is about to do what it was told, whoever wants to hear of it
+        () = async { spoken.notified().await; unheard().await } => Ok(None),
     };
     let ended = ended.map_err(|e| (format!("{name}: {}", e.what), e.hint));
     session.close().await;

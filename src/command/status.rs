@@ -32,25 +32,33 @@ pub(super) async fn run(global: &Global, options: &Options) -> Exit {
         look.print_status(&status);
         return if status_is_well(&status) { Exit::Done } else { Exit::NotThere };
     };
-    let mut session = Session::open(loaded.clone(), look, true).await;
-    loop {
-        let status = take(&session.fleet, &session.want).await;
-        let enough = !look.print_status_again(&status)
-            || tokio::select! {
-                _ = tokio::signal::ctrl_c() => true,
-                () = unheard() => true,
-                () = tokio::time::sleep(pause) => false,
-            };
-        if enough {
-            session.close().await;
-            return if status_is_well(&status) { Exit::Done } else { Exit::NotThere };
+    let mut seen = Exit::Stopped;
+    let watch = async {
+        let mut session = Session::open(loaded.clone(), look, true).await;
+        loop {
+            let status = take(&session.fleet, &session.want).await;
+            seen = if status_is_well(&status) { Exit::Done } else { Exit::NotThere };
+            let enough = !look.print_status_again(&status)
+                || tokio::select! {
+                    () = unheard() => true,
+                    () = tokio::time::sleep(pause) => false,
+                };
+            if enough {
+                session.close().await;
+                return;
+            }
+            // a node that was off, or whose connection was lost, may be back
+            if status.nodes.iter().any(|n| !n.reachable) {
+                session.close().await;
+                session = Session::open(loaded.clone(), look, true).await;
+            }
         }
-        // a node that was off, or whose connection was lost, may be back
-        if status.nodes.iter().any(|n| !n.reachable) {
-            session.close().await;
-            session = Session::open(loaded.clone(), look, true).await;
-        }
+    };
+    tokio::select! {
+        () = watch => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
+    seen
 }
 
 fn status_is_well(status: &Status) -> bool {

@@ -18,25 +18,56 @@ use crate::plan::MonCommand;
 /// An OSD has a new map at once and its PGs a little later, when it is on disk. Nothing tells when; so reports are asked
 /// for when there has been no newer map for this long.
 const QUIET: Duration = Duration::from_secs(1);
+/// Snapshots and clients that are shut out make newer maps as well, and may do so all the time. Where OSDs, pools and the
+/// number of PGs have been the same for this long, a newer map is one of those.
+const STEADY: Duration = Duration::from_secs(30);
 
 /// Reports asked for, and since when the map is as it is.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     map: Option<(u64, Instant)>,
+    /// What in the map decides where PGs are.
+    shape: Option<(Shape, Instant)>,
     asked: Option<Vec<(u32, u64)>>,
 }
 
+/// The OSDs, whether each is up and in; the pools with their copies; how many PGs there are.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Shape {
+    osds: Vec<(u32, bool, bool)>,
+    pools: Vec<(String, u64)>,
+    pgs: u64,
+}
+
+impl Shape {
+    fn of(cluster: &ClusterFacts) -> Self {
+        let osds = cluster.osds.iter().map(|(id, osd)| (*id, osd.up, osd.inside)).collect();
+        let pools = cluster.pools.iter().map(|(name, pool)| (name.clone(), pool.size)).collect();
+        Self { osds, pools, pgs: cluster.pgs }
+    }
+}
+
 impl Reports {
-    /// Notes the map that was seen: what was asked for under an older one is worth nothing.
-    fn note(&mut self, epoch: u64, now: Instant) {
+    /// Notes the map that was seen: what was asked for under an older one is worth nothing, unless it is about the same.
+    fn note(&mut self, epoch: u64, shape: Shape, now: Instant) {
+        if self.shape.as_ref().is_none_or(|(seen, _)| *seen != shape) {
+            self.shape = Some((shape, now));
+        }
         if self.map.is_none_or(|(seen, _)| seen != epoch) {
-            *self = Self { map: Some((epoch, now)), asked: None };
+            self.map = Some((epoch, now));
+            if !self.steady(now) {
+                self.asked = None;
+            }
         }
     }
 
+    fn steady(&self, now: Instant) -> bool {
+        self.shape.as_ref().is_some_and(|(_, since)| now.duration_since(*since) >= STEADY)
+    }
+
     fn due(&self, now: Instant) -> bool {
-        self.asked.is_none()
-            && self.map.is_some_and(|(_, since)| now.duration_since(since) >= QUIET)
+        let quiet = self.map.is_some_and(|(_, since)| now.duration_since(since) >= QUIET);
+        self.asked.is_none() && (quiet || self.steady(now))
     }
 }
 
@@ -69,7 +100,7 @@ impl Node {
         arrived: bool,
     ) -> Result<bool, HostError> {
         let now = Instant::now();
-        reports.note(cluster.epoch, now);
+        reports.note(cluster.epoch, Shape::of(cluster), now);
         let fresh = arrived && reports.asked.take().is_some();
         if !fresh && reports.due(now) {
             let up = cluster.osds.iter().filter(|(_, osd)| osd.up).map(|(id, _)| *id).collect();
@@ -87,13 +118,13 @@ mod tests {
     fn reports_are_asked_for_when_the_map_has_been_the_same_for_a_while() {
         let begun = Instant::now();
         let mut reports = Reports::default();
-        reports.note(7, begun);
+        reports.note(7, Shape::default(), begun);
         assert!(!reports.due(begun));
-        reports.note(7, begun + QUIET / 2);
+        reports.note(7, Shape::default(), begun + QUIET / 2);
         assert!(reports.due(begun + QUIET));
         reports.asked = Some(vec![(0, 1)]);
         assert!(!reports.due(begun + QUIET), "they are on their way");
-        reports.note(7, begun + QUIET);
+        reports.note(7, Shape::default(), begun + QUIET);
         assert!(reports.asked.is_some());
     }
 
@@ -101,11 +132,31 @@ mod tests {
     fn a_newer_map_makes_them_worthless() {
         let begun = Instant::now();
         let mut reports = Reports::default();
-        reports.note(7, begun);
+        reports.note(7, Shape::default(), begun);
         reports.asked = Some(vec![(0, 1)]);
-        reports.note(8, begun + QUIET);
+        reports.note(8, Shape::default(), begun + QUIET);
         assert!(reports.asked.is_none());
         assert!(!reports.due(begun + QUIET));
         assert!(reports.due(begun + QUIET * 2));
+    }
+
+    #[test]
+    fn newer_maps_that_move_nothing_are_heard_of_for_a_while_only() {
+        let begun = Instant::now();
+        let mut reports = Reports::default();
+        let mut epochs = 0..;
+        let mut at = |reports: &mut Reports, seconds: u64, up: bool| {
+            let shape = Shape { osds: vec![(0, up, true)], ..Shape::default() };
+            let now = begun + Duration::from_secs(seconds);
+            reports.note(epochs.next().expect("more"), shape, now);
+            reports.due(now)
+        };
+        assert!(!at(&mut reports, 0, true) && !at(&mut reports, 10, true));
+        assert!(at(&mut reports, 30, true));
+        reports.asked = Some(vec![(0, 1)]);
+        assert!(!at(&mut reports, 31, true));
+        assert!(reports.asked.is_some());
+        assert!(!at(&mut reports, 32, false), "this one moves something");
+        assert!(reports.asked.is_none());
     }
 }

@@ -13,7 +13,7 @@ use crate::inventory::Ssh;
 
 /// Keys shown to the server at most: sshd hangs up after six failures (`MaxAuthTries`), and a password wants one.
 const MAX_KEYS: usize = 5;
-/// Of those, what the agent may use up where key files are to follow.
+/// Of those, what the agent may use up where key files are to follow; a key with a certificate takes two.
 const MAX_AGENT_KEYS: usize = 4;
 /// How often a passphrase or a password may be mistyped.
 const QUESTIONS: usize = 3;
@@ -169,7 +169,14 @@ impl Login<'_> {
         if self.settings.identities_only {
             keys.retain(|k| wanted.iter().any(|w| w == k.blob()));
         }
-        let cap = if self.key_paths().is_empty() { MAX_KEYS } else { MAX_AGENT_KEYS };
+        let files = self.key_paths();
+        let certified = !self.settings.certificates.is_empty()
+            || files.iter().any(|path| certificate::beside(path).exists());
+        let cap = match (files.is_empty(), certified) {
+            (true, _) => MAX_KEYS,
+            (false, false) => MAX_AGENT_KEYS,
+            (false, true) => MAX_AGENT_KEYS - 1,
+        };
         if keys.is_empty() {
             self.tried.push("agent: holds no key".into());
         }

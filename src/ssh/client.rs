@@ -58,6 +58,10 @@ const BUSY: [Duration; 5] = [
     Duration::from_millis(3000),
 ];
 
+/// A jump host's connection opens one channel after the other, and one to a host that does not answer takes a minute. Whoever
+/// has waited for this long gets a connection of its own to the jump host.
+const HELD_UP: Duration = Duration::from_secs(2);
+
 /// User, host and port.
 type Hop = (String, String, u16);
 
@@ -87,6 +91,7 @@ impl fmt::Debug for Client {
 
 /// Who is to be logged in to, and what one try has of the one before it.
 struct Destination<'a> {
+    client: &'a Client,
     settings: &'a Ssh,
     /// The jump host's connection that leads there.
     via: Option<&'a Session>,
@@ -94,14 +99,18 @@ struct Destination<'a> {
     met: Met,
 }
 
-impl<'a> Destination<'a> {
-    fn new(settings: &'a Ssh, via: Option<&'a Session>, deadline: Duration, met: Met) -> Self {
-        let clock = Arc::new(Clock::start(address(settings), deadline));
-        Self { settings, via, clock, met }
-    }
-
+impl Destination<'_> {
     async fn socket(&self) -> Result<Socket, SshError> {
-        Socket::open(self.settings, self.via, &self.clock).await
+        let Self { client, settings, via, clock, .. } = self;
+        let open = Socket::open(settings, *via, clock);
+        if via.is_none() {
+            return open.await;
+        }
+        if let Ok(opened) = tokio::time::timeout(HELD_UP, open).await {
+            return opened;
+        }
+        let another = Box::pin(client.jump(settings, clock.left(), Share::No)).await?;
+        Socket::open(settings, another.0.as_ref(), clock).await
     }
 
     /// The error for a server that has nothing to show but a certificate, where that is what it is.
@@ -111,6 +120,13 @@ impl<'a> Destination<'a> {
         offer::certificates_only(&offered)
             .then(|| SshError::HostCertificate { to: address(self.settings), offered })
     }
+}
+
+/// Whether the last jump host's connection may be one that others use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Yes,
+    No,
 }
 
 fn hop(settings: &Ssh) -> Hop {
@@ -163,10 +179,21 @@ impl Client {
         settings: &Ssh,
         deadline: Duration,
     ) -> Result<Session, SshError> {
-        let (via, mut hops) = self.jump(settings, deadline).await?;
+        let (via, mut hops) = self.jump(settings, deadline, Share::Yes).await?;
         hops.push(hop(settings));
         // the jump hosts' share is not this node's
-        self.login(&Destination::new(settings, via.as_ref(), deadline, self.met(hops))).await
+        self.login(&self.destination(settings, via.as_ref(), deadline, self.met(hops))).await
+    }
+
+    fn destination<'a>(
+        &'a self,
+        settings: &'a Ssh,
+        via: Option<&'a Session>,
+        deadline: Duration,
+        met: Met,
+    ) -> Destination<'a> {
+        let clock = Arc::new(Clock::start(address(settings), deadline));
+        Destination { client: self, settings, via, clock, met }
     }
 
     /// With what the user's own SSH configuration says, where the inventory leaves it open.
@@ -191,24 +218,34 @@ impl Client {
         &self,
         node: &Ssh,
         deadline: Duration,
+        share: Share,
     ) -> Result<(Option<Session>, Vec<Hop>), SshError> {
         let mut via: Option<Session> = None;
         let mut way = Vec::new();
-        for bastion in self.way(node).await? {
-            way.push(hop(&bastion));
-            let mut jumps = self.0.jumps.lock().await;
-            if let Some(session) = jumps.get(&way).filter(|s| s.lost().is_none()) {
-                via = Some(session.clone());
-                continue;
-            }
-            let met = self.met(way.clone());
-            let to = Destination::new(&bastion, via.as_ref(), deadline, met);
-            let session = self.login(&to).await.map_err(|source| SshError::Jump {
-                host: address(&bastion),
-                source: Box::new(source),
-            })?;
-            jumps.insert(way.clone(), session.clone());
-            via = Some(session);
+        let bastions = self.way(node).await?;
+        for (i, bastion) in bastions.iter().enumerate() {
+            way.push(hop(bastion));
+            let via_now = via.take();
+            let login = async {
+                let met = self.met(way.clone());
+                let to = self.destination(bastion, via_now.as_ref(), deadline, met);
+                self.login(&to).await.map_err(|source| SshError::Jump {
+                    host: address(bastion),
+                    source: Box::new(source),
+                })
+            };
+            via = Some(if share == Share::No && i + 1 == bastions.len() {
+                login.await?
+            } else {
+                let mut jumps = self.0.jumps.lock().await;
+                if let Some(session) = jumps.get(&way).filter(|s| s.lost().is_none()) {
+                    session.clone()
+                } else {
+                    let session = login.await?;
+                    jumps.insert(way.clone(), session.clone());
+                    session
+                }
+            });
         }
         Ok((via, way))
     }

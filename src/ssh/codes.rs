@@ -15,6 +15,11 @@ pub(super) fn again(e: &Error) -> bool {
     e.code() == ErrorCode::Session(EAGAIN)
 }
 
+/// libssh2 has waited long enough for an answer.
+pub(super) fn timed_out(e: &Error) -> bool {
+    e.code() == ErrorCode::Session(TIMEOUT)
+}
+
 /// The error concerns one channel (out of order, failure, denied, unknown, window, packet, closed, EOF sent, request
 /// denied, window full). Everything that is neither this nor [`again`] leaves the connection in doubt and so ends it.
 pub(super) fn channel_only(e: &Error) -> bool {

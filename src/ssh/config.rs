@@ -92,15 +92,19 @@ fn fill(settings: &Ssh, said: &str, home: Option<&Path>) -> Result<Ssh, String> 
     if settings.unset.known_hosts
         && let Some(said) = one("userknownhostsfile").filter(|f| !f.ends_with(UNSET))
     {
-        out.known_hosts =
-            files(said).iter().map(|f| expand(f, &out, home)).collect::<Result<_, _>>()?;
+        // a file whose name cannot be told is left out, as long as another can
+        let (told, untold): (Vec<_>, Vec<_>) =
+            files(said).iter().map(|f| expand(f, &out, home)).partition(Result::is_ok);
+        out.known_hosts = told.into_iter().flatten().collect();
+        if let (true, Some(Err(why))) = (out.known_hosts.is_empty(), untold.into_iter().next()) {
+            return Err(why);
+        }
     }
     if let Some(said) = one("globalknownhostsfile") {
         // OpenSSH knows no tokens in these
         out.global_known_hosts = files(said).into_iter().map(PathBuf::from).collect();
     }
-    out.certificates =
-        all("certificatefile").map(|f| expand(f, &out, home)).collect::<Result<_, _>>()?;
+    out.certificates = all("certificatefile").flat_map(|f| expand(f, &out, home)).collect();
     if settings.unset.identity_files {
         let files = all("identityfile").filter(|f| !f.ends_with(UNSET) && *f != "none");
         let files: Result<_, _> = files.map(|f| expand(f, &out, home)).collect();
@@ -206,8 +210,8 @@ mod tests {
 
     const SAID: &str = "host b1\nuser ops\nhostname 10.0.0.1\nport 2222\nidentitiesonly yes\n\
         stricthostkeychecking accept-new\nidentityfile ~/.ssh/%r-%h\nidentityfile /k/two\nidentityfile /cephdock-unset\n\
-        userknownhostsfile /k/hosts ~/more of it/%h /k/more\nglobalknownhostsfile /g/a b /g/c\n\
-        certificatefile ~/%r-cert.pub\nproxyjump admin@bastion:2200,[fd00::1]\n";
+        userknownhostsfile /k/hosts ~/more of it/%h ~/known/%k /k/more\nglobalknownhostsfile /g/a b /g/c\n\
+        certificatefile ~/%r-cert.pub\ncertificatefile ~/%u-cert.pub\nproxyjump admin@bastion:2200,[fd00::1]\n";
 
     #[test]
     fn what_the_inventory_leaves_open_is_taken() {

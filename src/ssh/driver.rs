@@ -22,8 +22,8 @@ use super::{Session, SshError};
 const IDLE: Duration = Duration::from_secs(20);
 /// What it gets to answer. Together 45 s, which is what the kernel takes where the cable is cut (see [`super::socket`]).
 const ANSWER: Duration = Duration::from_secs(25);
-/// The same for a connection to another host, whose kernel tries for two minutes.
-const ANSWER_OF_ANOTHER: Duration = Duration::from_secs(150);
+/// The same for a connection to another host: longer than libssh2 waits for it, 60 s.
+const ANSWER_OF_ANOTHER: Duration = Duration::from_secs(90);
 /// What sshd gets to close the channels once nobody uses the connection.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// A close has nothing to ask libssh2 for, so its answer may be overlooked for this long.
@@ -215,6 +215,8 @@ impl Driver {
     /// Goes on opening: whether anything moved, and whether an answer is awaited.
     fn open(&mut self) -> Result<(bool, bool), End> {
         if self.opening.is_none() {
+            // whoever has stopped waiting is not waited for
+            self.queue.retain(|r| r.reply.as_ref().is_none_or(|reply| !reply.is_closed()));
             self.opening = self.queue.pop_front().map(Opening::new);
         }
         let Some(mut opening) = self.opening.take() else { return Ok((false, false)) };

@@ -97,7 +97,10 @@ impl Opening {
             self.channel = channel;
             return Progress::Waiting;
         }
-        if !codes::channel_only(e) {
+        // a host behind this one that does not answer: libssh2 gives up after 60 s and forgets the channel, and the
+        // connection is well (`packet_read_timeout` in its session.h)
+        let unanswered = matches!(self.request.what, What::Tcp(..)) && codes::timed_out(e);
+        if !unanswered && !codes::channel_only(e) {
             return Progress::Fatal(codes::reason(e));
         }
         if let Some(reply) = self.request.reply.take() {

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cephdock::inventory::{Jump, Ssh};
 use cephdock::ssh::{Client, LocalSsh, Nobody, SshError};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::sshd::Sshd;
 use crate::{SOON, eventually, stdout};
@@ -41,6 +45,35 @@ async fn nodes_share_one_connection_to_it() {
     let data = vec![7; 3_000_000];
     let out = a.run("cat", &data, SOON).await.expect("ran");
     assert!(out.stdout == data);
+}
+
+/// A port that takes no connection and refuses none: its queue is full.
+async fn silent() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let listener = socket.listen(0).expect("listens");
+    let to = listener.local_addr().expect("an address");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(to)).await {
+        waiting.push(stream.expect("it is taken"));
+    }
+    (listener, waiting)
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_holds_up_no_other() {
+    let (bastion, node) = (Sshd::start(""), Sshd::start(""));
+    let to_node = through(&bastion, &node);
+    let (listener, _waiting) = silent().await;
+    let port = listener.local_addr().expect("an address").port();
+    let to_silence = Ssh { port, ..to_node.clone() };
+    let client = client();
+    let (short, long) = (Duration::from_secs(8), Duration::from_secs(30));
+    let (silence, session) =
+        tokio::join!(client.connect(&to_silence, short), client.connect(&to_node, long));
+    assert!(matches!(silence, Err(SshError::Timeout { .. })), "{silence:?}");
+    let session = session.expect("reached all the same");
+    assert_eq!(stdout(&session, "echo here").await, "here\n");
 }
 
 #[tokio::test]

@@ -191,6 +191,10 @@ async fn a_full_agent_does_not_use_up_the_attempts() {
     }
     // not in the agent at all: the file has to get its turn
     agent.client().connect(&sshd.settings(), SOON).await.expect("logged in by the file");
+    // nor does a certificate beside it, of an authority that this server does not know
+    keygen(&sshd.path("ca"), "ed25519", "");
+    certify(&sshd, "id", &user());
+    agent.client().connect(&sshd.settings(), SOON).await.expect("logged in by the file");
     // the agent's ninth, and locked on disk: the agent has to offer it first
     let path = sshd.path("ninth");
     sshd.authorize(&keygen(&path, "ed25519", ""));
