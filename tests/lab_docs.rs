@@ -80,7 +80,7 @@ impl Typist {
         let script = command.replace("cephdock ", concat!(env!("CARGO_BIN_EXE_cephdock"), " "));
         let (folder, home) =
             (self.folder.path().display(), format!("HOME={}", self.folder.path().display()));
-        let cd = format!("cd {folder} && {script}");
+        let cd = format!("cd {folder} || exit; {script}");
         self.lab.lab(400, &["run", "env", &home, "sh", "-c", &cd])
     }
 
