@@ -125,7 +125,7 @@ pub(super) fn users_and_clients(lab: &Own) {
             ("docker", "C2", &["`usermod -aG docker ops`"]),
             ("client", "C2", &["no volume driver for its architecture i686"]),
             ("client", "C3", &["no package manager that cephdock knows", "`client.packages: off`"]),
-            ("clock", "C3", &["2000 ms behind", "only mons have to agree"]),
+            ("clock", "C3", &["ms behind the median", "only mons have to agree"]),
         ],
     );
 
