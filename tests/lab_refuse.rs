@@ -220,7 +220,7 @@ fn whose_is_it_and_a_disk_named_twice(lab: &Lab, inventory: &Path) {
     let twice = lab.inventory(&[("{file: 3GiB}", "{device: /dev/again}")]);
     let check = lab.cephdock(&twice, &["check", "--json"]).exits(1).json();
     lab.sh("B1", "rm /dev/again");
-    assert_said(&check, ("disks", "fail"), &[("B1", "are the same disk, /dev/again")]);
+    assert_said(&check, ("disks", "fail"), &[("B1", "are the same disk, /dev/ubdb")]);
 }
 
 /// Somebody has put a new disk in its place.
