@@ -126,28 +126,19 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 /// Runs a command on a terminal and types a line at each question. Prints what was said, and the exit code last.
-const TYPIST: &str = r#"
-import os, pty, select, sys, time
-answers, command = sys.argv[1].split("|"), sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(command[0], command)
-said, end = b"", time.monotonic() + 30
-while time.monotonic() < end:
-    try:
-        if select.select([terminal], [], [], 0.2)[0]:
-            said += os.read(terminal, 65536)
-    except OSError:
-        break
+const TYPIST: &str = concat!(
+    include_str!("terminal.py"),
+    r#"
+answers = sys.argv[1].split("|")
+def answer(said, terminal):
     if answers and said.endswith(b": "):
-        said += b"\n"
         os.write(terminal, answers.pop(0).encode())
-else:
-    said += b"\nit did not end\n"
-    os.kill(pid, 9)
+        return b"\n"
+said, code = typed(sys.argv[2:], 30, answer)
 print(said.decode(errors="replace"))
-print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
+print("exit", code)
+"#
+);
 
 #[test]
 fn init_asks_and_believes_nothing() {

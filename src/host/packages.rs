@@ -17,7 +17,6 @@ use super::managers::{
 use super::node::Node;
 use super::{HostError, StepReport, quote};
 use crate::facts::PackageManager;
-use crate::ssh::SshError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -37,6 +36,9 @@ export LC_ALL DEBIAN_FRONTEND APT_LISTCHANGES_FRONTEND NEEDRESTART_SUSPEND
   while IFS= read -r line; do printf '%s\n' "$line" 2>/dev/null || :; done
 }
 "#;
+
+/// What to do about an installation that was cut off.
+const GOES_ON: &str = "run the same command again, which goes on where it ended";
 
 impl Node {
     /// Installs the first of `packages` that the repositories have. What they have is fetched anew only where the
@@ -160,16 +162,14 @@ impl Node {
         match exit.wait().await {
             Err(error) => error.into(),
             Ok(exit) => HostError::new(format!("the installation was cut off ({exit}): {said}"))
-                .hint("run the same command again, which goes on where it ended"),
+                .hint(GOES_ON),
         }
     }
 
     fn cut_off(&self, manager: PackageManager, error: &std::io::Error) -> HostError {
-        match self.lost() {
-            Some(why) => SshError::Lost { why }.into(),
-            None => HostError::new(format!("{manager} could not be listened to: {error}"))
-                .hint("run the same command again, which goes on where it ended"),
-        }
+        self.lost_error().unwrap_or_else(|| {
+            HostError::new(format!("{manager} could not be listened to: {error}")).hint(GOES_ON)
+        })
     }
 
     /// The programs that the package is installed for are there and run.

@@ -7,28 +7,22 @@ use crate::sshd::{Sshd, keygen, user};
 
 /// Runs a command on a terminal, answers its question, and says whether the terminal would have shown the answer when the
 /// question came, and whether it did.
-const TYPIST: &str = r#"
-import os, pty, select, sys, termios, time
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-def echo(): return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
-said, asked, end = b"", False, time.monotonic() + 60
-while time.monotonic() < end:
-    try:
-        if select.select([terminal], [], [], 0.2)[0]:
-            said += os.read(terminal, 65536)
-    except OSError:
-        break
+const TYPIST: &str = concat!(
+    include_str!("../terminal.py"),
+    r#"
+asked = []
+def answer(said, terminal):
     if not asked and b"Passphrase for" in said:
-        asked = True
-        print("echo while it asks:", echo())
+        asked.append(bool(termios.tcgetattr(terminal)[3] & termios.ECHO))
         os.write(terminal, b"sesame\n")
-os.kill(pid, 9) if time.monotonic() >= end else None
-print("exit:", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) >= 0)
+said, code = typed(sys.argv[1:], 60, answer)
+for echo in asked:
+    print("echo while it asks:", echo)
+print("exit:", code >= 0)
 print("shown:", b"sesame" in said)
 print(said.decode(errors="replace"))
-"#;
+"#
+);
 
 #[test]
 fn a_passphrase_is_shown_at_no_moment() {
