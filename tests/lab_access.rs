@@ -61,30 +61,22 @@ fn a_whole_bring_up_without_forwarding() {
 }
 
 /// Runs a command on a terminal, and answers every question for a password with the first argument.
-const TYPIST: &str = r#"
-import os, pty, select, sys, termios, time
-answer, command = sys.argv[1], sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(command[0], command)
-said, answered, end = b"", 0, time.monotonic() + 300
-while time.monotonic() < end:
-    try:
-        if select.select([terminal], [], [], 1)[0]:
-            said += os.read(terminal, 65536)
-    except OSError:
-        break
-    if said.lower().count(b"password") > answered and said.rstrip(b"\x1b[?25hl").rstrip().endswith(b":"):
+const TYPIST: &str = concat!(
+    include_str!("terminal.py"),
+    r#"
+answered, end = [], time.monotonic() + 300
+def answer(said, terminal):
+    if said.lower().count(b"password") > len(answered) and said.rstrip(b"\x1b[?25hl").rstrip().endswith(b":"):
         # a person takes longer than it takes to turn the echo off
         while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < end:
             time.sleep(0.01)
-        answered += 1
-        os.write(terminal, answer.encode() + b"\n")
-else:
-    os.kill(pid, 9)
+        answered.append(True)
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+said, code = typed(sys.argv[2:], 300, answer)
 sys.stdout.write(said.decode(errors="replace"))
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
+sys.exit(code)
+"#
+);
 
 #[test]
 #[ignore = "needs the lab: make lab-test"]
